@@ -1,0 +1,1 @@
+//! Query types shared with the server, and the HTTP client that asks it

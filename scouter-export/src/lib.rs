@@ -1,0 +1,1 @@
+//! Finished spans to their destinations: bounded queue, batches, one worker thread, counters

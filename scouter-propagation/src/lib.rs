@@ -1,0 +1,1 @@
+//! W3C traceparent, tracestate and baggage, in and out of carriers

@@ -1,0 +1,111 @@
+//! Random ids from a generator per thread, seeded by the operating system.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::{IdGenerator, SpanId, TraceId};
+
+/// Counts the forks of this process, so that a child does not repeat its parent's ids.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes every thread of this process seed its generator anew before its next id.
+///
+/// For the child's side of a fork; only touches an atomic, so it may run in a `pthread_atfork` handler.
+pub fn reseed_after_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Random trace and span ids. Each thread has its own generator (256 bits of state), so there is nothing to share or lock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RandomIds;
+
+struct Source {
+    forks: u64,
+    numbers: Xoshiro256PlusPlus,
+}
+
+impl Source {
+    #[cold]
+    fn seeded(forks: u64) -> Self {
+        let mut seed = [0; 32];
+        // An operating system without randomness is not a reason to harm the host: the address of a local, the thread
+        // and the count of forks still tell threads and processes apart.
+        if getrandom::fill(&mut seed).is_err() {
+            let place = std::ptr::from_ref(&seed).addr() as u64;
+            seed[..8].copy_from_slice(&place.to_le_bytes());
+            seed[8..16].copy_from_slice(&forks.to_le_bytes());
+            seed[16..20].copy_from_slice(&std::process::id().to_le_bytes());
+        }
+        Self { forks, numbers: Xoshiro256PlusPlus::from_seed(seed) }
+    }
+}
+
+thread_local! {
+    static SOURCE: RefCell<Option<Source>> = const { RefCell::new(None) };
+}
+
+#[inline]
+fn with_numbers<T>(draw: impl FnOnce(&mut Xoshiro256PlusPlus) -> T) -> T {
+    SOURCE.with_borrow_mut(|source| {
+        let forks = FORKS.load(Ordering::Relaxed);
+        match source {
+            Some(source) if source.forks == forks => draw(&mut source.numbers),
+            _ => draw(&mut source.insert(Source::seeded(forks)).numbers),
+        }
+    })
+}
+
+impl IdGenerator for RandomIds {
+    #[inline]
+    fn new_trace_id(&self) -> TraceId {
+        with_numbers(|numbers| {
+            loop {
+                let value = u128::from(numbers.next_u64()) << 64 | u128::from(numbers.next_u64());
+                if let Some(id) = TraceId::from_int(value) {
+                    return id;
+                }
+            }
+        })
+    }
+
+    #[inline]
+    fn new_span_id(&self) -> SpanId {
+        with_numbers(|numbers| {
+            loop {
+                if let Some(id) = SpanId::from_int(numbers.next_u64()) {
+                    return id;
+                }
+            }
+        })
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_do_not_repeat_within_or_across_threads() {
+        let draw = || (0..1000).map(|_| RandomIds.new_trace_id()).collect::<Vec<_>>();
+        let other = std::thread::scope(|scope| scope.spawn(draw).join().unwrap());
+        let all: HashSet<_> = draw().into_iter().chain(other).collect();
+        assert_eq!(all.len(), 2000);
+    }
+
+    #[test]
+    fn a_reseeded_generator_takes_another_path() {
+        let before = SOURCE.with_borrow_mut(|source| source.insert(Source::seeded(0)).numbers.clone());
+        reseed_after_fork();
+        let mut repeated = before;
+        assert_ne!(RandomIds.new_span_id().to_int(), repeated.next_u64());
+    }
+}

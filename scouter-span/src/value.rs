@@ -1,0 +1,59 @@
+//! Attribute values as they are recorded and as they are read back.
+
+/// A value as OTLP's `AnyValue` knows it, borrowed from whoever holds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// No value: an `AnyValue` without content, as `null` inside an array.
+    Empty,
+    /// A truth value.
+    Bool(bool),
+    /// A signed 64-bit integer.
+    I64(i64),
+    /// A double.
+    F64(f64),
+    /// Text.
+    Str(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A list.
+    Array(&'a [Value<'a>]),
+    /// Keys with values, in order.
+    Map(&'a [(&'a str, Value<'a>)]),
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident as $into:ty),* $(,)?) => {$(
+        impl From<$type> for Value<'_> {
+            fn from(value: $type) -> Self {
+                Self::$variant(<$into>::from(value))
+            }
+        }
+    )*};
+}
+
+from!(bool => Bool as bool, i8 => I64 as i64, i16 => I64 as i64, i32 => I64 as i64, i64 => I64 as i64,
+    u8 => I64 as i64, u16 => I64 as i64, u32 => I64 as i64, f32 => F64 as f64, f64 => F64 as f64);
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Str(value)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Str(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+impl<'a> From<&'a [Value<'a>]> for Value<'a> {
+    fn from(value: &'a [Value<'a>]) -> Self {
+        Self::Array(value)
+    }
+}

@@ -1,0 +1,1 @@
+//! Scouter for Rust programs: re-exports, init and a guard that flushes
