@@ -1,16 +1,36 @@
 //! What a span is: ids, context, values, recording, OTLP bytes and views.
 //!
 //! A span being recorded *is* its OTLP protobuf bytes: attributes, events and links are written in wire form as they are
-//! set, [`sealing`](span::Span::end) fills in what is only known at the end, and a batch is the concatenation of sealed
-//! spans behind a resource and scope header. Reading a span back is a [view](view) over the same bytes.
+//! set, [ending](Span::end) fills in what is only known then, and a [batch](request) is the concatenation of finished spans
+//! behind a resource and scope header. Reading a span back is a [view] over the same bytes.
 //!
 //! This crate does no input or output, starts no thread, and knows no async runtime.
 
+pub mod clock;
 pub mod context;
+pub mod counters;
 pub mod id;
+pub mod limits;
+mod record;
+pub mod request;
+pub mod resource;
+pub mod sampler;
+pub mod scope;
+pub mod sink;
+pub mod span;
+pub mod tracer;
 pub mod value;
+pub mod view;
 pub mod wire;
 
 pub use context::{SpanContext, TraceFlags, TraceState};
 pub use id::{SpanId, TraceId};
+pub use limits::SpanLimits;
+pub use resource::Resource;
+pub use sampler::{Ratio, Sampler};
+pub use scope::Scope;
+pub use sink::{FinishedSpan, SpanSink};
+pub use span::Span;
+pub use tracer::{SpanBuilder, Tracer, TracerProvider};
 pub use value::Value;
+pub use view::{SpanKind, StatusCode};

@@ -7,7 +7,8 @@ mod write;
 
 pub use read::{Field, FieldValue, Reader, WireError};
 pub use write::{
-    fixed32, fixed64, len_delimited, nested, tag, uint, varint, varint_len, write_attribute, write_key_value, write_value,
+    fixed32, fixed64, len_delimited, nested, tag, uint, varint, varint_len, write_attribute, write_key_value,
+    write_value,
 };
 
 /// How a field's value is laid out.

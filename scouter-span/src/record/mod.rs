@@ -1,0 +1,272 @@
+//! Recording: a span's OTLP bytes as they grow.
+//!
+//! The buffer begins with room for the tag and length that make the span an element of `ScopeSpans.spans`, then fields of
+//! fixed size at fixed places, then whatever the span is given, in the order it is given. [`Recording::seal`] adds what is
+//! only known at the end and writes tag and length.
+
+mod attributes;
+mod pool;
+
+use std::ops::Range;
+
+use crate::context::{SpanContext, TraceState};
+use crate::id::SpanId;
+use crate::limits::SpanLimits;
+use crate::value::Value;
+use crate::view::{SpanKind, StatusCode};
+use crate::wire::field::{event, link, scope_spans, span, status};
+use crate::wire::{fixed32, fixed64, len_delimited, nested, uint, varint_len, write_attribute};
+
+use attributes::AttributeIndex;
+pub(crate) use attributes::Defaults;
+pub(crate) use pool::Pooled;
+
+/// One tag byte and the longest length of a buffer whose offsets fit 32 bits.
+const HEAD: usize = 6;
+
+/// The fields of fixed size, in the order in which every span has them. The numbers are their places in the buffer.
+const FIXED: [u8; 54] = {
+    let mut bytes = [0; 54];
+    bytes[0] = (span::TRACE_ID << 3 | 2) as u8;
+    bytes[1] = 16;
+    bytes[18] = (span::SPAN_ID << 3 | 2) as u8;
+    bytes[19] = 8;
+    bytes[28] = (span::START_TIME << 3 | 1) as u8;
+    bytes[37] = (span::END_TIME << 3 | 1) as u8;
+    // Field 16 is the first whose tag takes two bytes.
+    bytes[46] = (span::FLAGS << 3 | 5) as u8 | 0x80;
+    bytes[47] = (span::FLAGS >> 4) as u8;
+    bytes[52] = (span::KIND << 3) as u8;
+    bytes
+};
+const TRACE_ID: Range<usize> = HEAD + 2..HEAD + 18;
+const SPAN_ID: Range<usize> = HEAD + 20..HEAD + 28;
+const START_TIME: Range<usize> = HEAD + 29..HEAD + 37;
+const END_TIME: Range<usize> = HEAD + 38..HEAD + 46;
+const FLAGS: Range<usize> = HEAD + 48..HEAD + 52;
+const KIND: usize = HEAD + 53;
+
+/// The two bits above the W3C flags (`trace.proto`, `SpanFlags`): whether it is known if the parent is remote, and whether it is.
+const REMOTE_KNOWN: u32 = 0x100;
+const REMOTE: u32 = 0x200;
+
+/// A span's growing bytes, and what is needed to change them.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    buffer: Vec<u8>,
+    attributes: AttributeIndex,
+    /// The name field, with its tag.
+    name: Range<usize>,
+    events: u32,
+    links: u32,
+    dropped_attributes: u32,
+    dropped_events: u32,
+    dropped_links: u32,
+    status: StatusCode,
+    status_message: String,
+    /// Where the finished element begins; 0 while the span is open, because the tag cannot stand there.
+    sealed: usize,
+}
+
+fn flags(context: &SpanContext, remote: bool) -> u32 {
+    u32::from(context.flags.bits()) | REMOTE_KNOWN | if remote { REMOTE } else { 0 }
+}
+
+impl Recording {
+    /// Makes the recording that of a new span.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        name: &str,
+        kind: SpanKind,
+        context: &SpanContext,
+        parent: Option<(SpanId, bool)>,
+        start_time: u64,
+        defaults: &Defaults,
+    ) {
+        self.reset();
+        let buffer = &mut self.buffer;
+        buffer.reserve(512);
+        buffer.extend_from_slice(&[0; HEAD]);
+        buffer.extend_from_slice(&FIXED);
+        buffer[TRACE_ID].copy_from_slice(&context.trace_id.to_bytes());
+        buffer[SPAN_ID].copy_from_slice(&context.span_id.to_bytes());
+        buffer[START_TIME].copy_from_slice(&start_time.to_le_bytes());
+        let remote = parent.is_some_and(|(_, remote)| remote);
+        buffer[FLAGS].copy_from_slice(&flags(context, remote).to_le_bytes());
+        buffer[KIND] = kind as u8;
+        if let Some((id, _)) = parent {
+            buffer.extend_from_slice(&[(span::PARENT_SPAN_ID << 3 | 2) as u8, 8]);
+            buffer.extend_from_slice(&id.to_bytes());
+        }
+        if !context.trace_state.is_empty() {
+            len_delimited(buffer, span::TRACE_STATE, context.trace_state.as_str().as_bytes());
+        }
+        let start = buffer.len();
+        len_delimited(buffer, span::NAME, name.as_bytes());
+        self.name = start..buffer.len();
+        self.attributes.adopt(buffer, defaults);
+    }
+
+    fn reset(&mut self) {
+        self.buffer.clear();
+        self.attributes.clear();
+        self.events = 0;
+        self.links = 0;
+        self.dropped_attributes = 0;
+        self.dropped_events = 0;
+        self.dropped_links = 0;
+        self.status = StatusCode::Unset;
+        self.status_message.clear();
+        self.sealed = 0;
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.sealed == 0
+    }
+
+    /// The `Span` message so far. While the span is open, end time, status and dropped counts are not in it yet.
+    pub(crate) fn message(&self) -> &[u8] {
+        self.buffer.get(HEAD..).unwrap_or_default()
+    }
+
+    pub(crate) const fn status(&self) -> (StatusCode, &str) {
+        (self.status, self.status_message.as_str())
+    }
+
+    pub(crate) const fn dropped(&self) -> (u32, u32, u32) {
+        (self.dropped_attributes, self.dropped_events, self.dropped_links)
+    }
+
+    #[inline]
+    pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>, limits: &SpanLimits) {
+        if !self.attributes.set(&mut self.buffer, key, value, limits) {
+            self.dropped_attributes += 1;
+        }
+    }
+
+    pub(crate) fn add_event(&mut self, name: &str, time: u64, attributes: &[(&str, Value<'_>)], limits: &SpanLimits) {
+        if self.events >= limits.events {
+            self.dropped_events += 1;
+            return;
+        }
+        self.events += 1;
+        nested(&mut self.buffer, span::EVENTS, |out| {
+            fixed64(out, event::TIME, time);
+            len_delimited(out, event::NAME, name.as_bytes());
+            let dropped = write_limited(out, event::ATTRIBUTES, attributes, limits.event_attributes, limits);
+            if dropped > 0 {
+                uint(out, event::DROPPED_ATTRIBUTES_COUNT, dropped);
+            }
+        });
+    }
+
+    pub(crate) fn add_link(&mut self, to: &SpanContext, attributes: &[(&str, Value<'_>)], limits: &SpanLimits) {
+        if self.links >= limits.links {
+            self.dropped_links += 1;
+            return;
+        }
+        self.links += 1;
+        nested(&mut self.buffer, span::LINKS, |out| {
+            len_delimited(out, link::TRACE_ID, &to.trace_id.to_bytes());
+            len_delimited(out, link::SPAN_ID, &to.span_id.to_bytes());
+            if to.trace_state != TraceState::EMPTY {
+                len_delimited(out, link::TRACE_STATE, to.trace_state.as_str().as_bytes());
+            }
+            let dropped = write_limited(out, link::ATTRIBUTES, attributes, limits.link_attributes, limits);
+            if dropped > 0 {
+                uint(out, link::DROPPED_ATTRIBUTES_COUNT, dropped);
+            }
+            fixed32(out, link::FLAGS, flags(to, to.is_remote));
+        });
+    }
+
+    /// Status precedence of the trace API, "Set Status": Ok is final, Unset changes nothing, only Error has words.
+    pub(crate) fn set_status(&mut self, code: StatusCode, message: &str) {
+        if code == StatusCode::Unset || self.status == StatusCode::Ok {
+            return;
+        }
+        self.status = code;
+        self.status_message.clear();
+        if code == StatusCode::Error {
+            self.status_message.push_str(message);
+        }
+    }
+
+    pub(crate) fn update_name(&mut self, name: &str) {
+        let old = self.name.clone();
+        let mut field = Vec::with_capacity(name.len() + 6);
+        len_delimited(&mut field, span::NAME, name.as_bytes());
+        self.name = old.start..old.start + field.len();
+        self.attributes.shift(old.len(), field.len());
+        self.buffer.splice(old, field);
+    }
+
+    /// Ends the recording: nothing can be added afterwards.
+    #[inline]
+    pub(crate) fn seal(&mut self, end_time: u64) {
+        let start_time = u64::from_le_bytes(self.buffer[START_TIME].try_into().unwrap_or_default());
+        // A clock that was set back must not give a span that ends before it begins.
+        let end_time = end_time.max(start_time);
+        self.buffer[END_TIME].copy_from_slice(&end_time.to_le_bytes());
+        let buffer = &mut self.buffer;
+        for (field, dropped) in [
+            (span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes),
+            (span::DROPPED_EVENTS_COUNT, self.dropped_events),
+            (span::DROPPED_LINKS_COUNT, self.dropped_links),
+        ] {
+            if dropped > 0 {
+                uint(buffer, field, u64::from(dropped));
+            }
+        }
+        if self.status != StatusCode::Unset {
+            nested(buffer, span::STATUS, |out| {
+                if !self.status_message.is_empty() {
+                    len_delimited(out, status::MESSAGE, self.status_message.as_bytes());
+                }
+                uint(out, status::CODE, self.status as u64);
+            });
+        }
+        let length = (buffer.len() - HEAD) as u64;
+        let width = varint_len(length);
+        let start = HEAD - width - 1;
+        buffer[start] = (scope_spans::SPANS << 3 | 2) as u8;
+        let mut rest = length;
+        for byte in &mut buffer[start + 1..HEAD] {
+            *byte = rest as u8 | 0x80;
+            rest >>= 7;
+        }
+        buffer[HEAD - 1] &= 0x7f;
+        self.sealed = start;
+    }
+
+    /// The finished element: tag, length, message.
+    pub(crate) fn element(&self) -> &[u8] {
+        if self.is_open() { &[] } else { &self.buffer[self.sealed..] }
+    }
+}
+
+/// Writes the first attributes up to the limit, without empty keys and, of equal keys, only the last. Returns how many it left out.
+fn write_limited(
+    out: &mut Vec<u8>,
+    field: u32,
+    attributes: &[(&str, Value<'_>)],
+    limit: u32,
+    limits: &SpanLimits,
+) -> u64 {
+    let mut written = 0;
+    let mut dropped = 0;
+    for (at, (key, value)) in attributes.iter().enumerate() {
+        if key.is_empty() {
+            dropped += 1;
+        } else if attributes[at + 1..].iter().any(|(later, _)| later == key) {
+            // Set again below: not dropped, overwritten.
+        } else if written < limit {
+            written += 1;
+            write_attribute(out, field, key, *value, limits.attribute_value_length);
+        } else {
+            dropped += 1;
+        }
+    }
+    dropped
+}

@@ -1,0 +1,167 @@
+//! A span from its start to its end.
+
+use std::sync::Arc;
+
+use crate::context::SpanContext;
+use crate::record::Pooled;
+use crate::sink::FinishedSpan;
+use crate::tracer::TracerInner;
+use crate::value::Value;
+use crate::view::{SpanView, StatusCode};
+
+/// A span. Recorded or not, it has a context of its own. Dropping it ends it.
+///
+/// After the end it can still be read, but no longer changed.
+#[derive(Debug)]
+pub struct Span {
+    context: SpanContext,
+    /// Not there for a span that is not recorded: that one costs nothing beyond its context.
+    active: Option<Active>,
+}
+
+/// The part of a recorded span.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) recording: Pooled,
+    pub(crate) tracer: Arc<TracerInner>,
+}
+
+/// How many attributes, events and links went beyond the limits so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Attributes.
+    pub attributes: u32,
+    /// Events.
+    pub events: u32,
+    /// Links.
+    pub links: u32,
+}
+
+impl Span {
+    /// A span that is not recorded and carries this context on.
+    #[inline]
+    pub const fn not_recorded(context: SpanContext) -> Self {
+        Self { context, active: None }
+    }
+
+    #[inline]
+    pub(crate) const fn recorded(context: SpanContext, active: Active) -> Self {
+        Self { context, active: Some(active) }
+    }
+
+    /// What other spans refer to.
+    #[inline]
+    pub const fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    /// Whether it still takes anything in.
+    #[inline]
+    pub fn is_recording(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.recording.is_open())
+    }
+
+    #[inline]
+    fn open(&mut self) -> Option<&mut Active> {
+        self.active.as_mut().filter(|active| active.recording.is_open())
+    }
+
+    /// Sets an attribute, or replaces the one of this key. Without effect once the span has ended; an empty key, and a new
+    /// key beyond the limit, is dropped and counted.
+    #[inline]
+    pub fn set_attribute<'a>(&mut self, key: &str, value: impl Into<Value<'a>>) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            recording.set_attribute(key, value.into(), tracer.limits());
+        }
+    }
+
+    /// Adds an event that happens now.
+    #[inline]
+    pub fn add_event(&mut self, name: &str, attributes: &[(&str, Value<'_>)]) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            recording.add_event(name, tracer.clock().now(), attributes, tracer.limits());
+        }
+    }
+
+    /// Adds an event that happened at this time, in nanoseconds since the Unix epoch.
+    pub fn add_event_at(&mut self, name: &str, time: u64, attributes: &[(&str, Value<'_>)]) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            recording.add_event(name, time, attributes, tracer.limits());
+        }
+    }
+
+    /// Adds a reference to another span.
+    pub fn add_link(&mut self, to: &SpanContext, attributes: &[(&str, Value<'_>)]) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            recording.add_link(to, attributes, tracer.limits());
+        }
+    }
+
+    /// Says how it went. Ok is final, Unset changes nothing, and only Error has words (trace API, "Set Status").
+    pub fn set_status(&mut self, code: StatusCode, message: &str) {
+        if let Some(Active { recording, .. }) = self.open() {
+            recording.set_status(code, message);
+        }
+    }
+
+    /// Gives it another name.
+    pub fn update_name(&mut self, name: &str) {
+        if let Some(Active { recording, .. }) = self.open() {
+            recording.update_name(name);
+        }
+    }
+
+    /// Ends it now. A second end has no effect.
+    #[inline]
+    pub fn end(&mut self) {
+        let now = self.active.as_ref().map_or(0, |active| active.tracer.clock().now());
+        self.end_at(now);
+    }
+
+    /// Ends it at this time, in nanoseconds since the Unix epoch, but not before its start.
+    #[inline]
+    pub fn end_at(&mut self, time: u64) {
+        let trace_id = self.context.trace_id;
+        if let Some(Active { recording, tracer }) = self.open() {
+            recording.seal(time);
+            tracer.counters().ended.increment();
+            tracer.sink().accept(FinishedSpan { bytes: recording.element(), scope: tracer.scope_id(), trace_id });
+        }
+    }
+
+    /// Lets go of it without an end: it is counted as abandoned and goes nowhere.
+    pub fn abandon(mut self) {
+        if let Some(active) = self.active.take()
+            && active.recording.is_open()
+        {
+            active.tracer.counters().abandoned.increment();
+        }
+    }
+
+    /// Reads what it holds; `None` for a span that is not recorded.
+    ///
+    /// While it is open, its end time reads as 0; take [`status`](Self::status) and [`dropped`](Self::dropped) from here.
+    pub fn view(&self) -> Option<SpanView<'_>> {
+        self.active.as_ref().map(|active| SpanView::new(active.recording.message()))
+    }
+
+    /// How it has gone so far, with the words for an error.
+    pub fn status(&self) -> (StatusCode, &str) {
+        self.active.as_ref().map_or((StatusCode::Unset, ""), |active| active.recording.status())
+    }
+
+    /// What went beyond the limits so far.
+    pub fn dropped(&self) -> Dropped {
+        let (attributes, events, links) = self.active.as_ref().map_or((0, 0, 0), |active| active.recording.dropped());
+        Dropped { attributes, events, links }
+    }
+}
+
+impl Drop for Span {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_recording() {
+            self.end();
+        }
+    }
+}
