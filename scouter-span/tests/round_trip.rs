@@ -92,8 +92,11 @@ fn lend_entries<T>(entries: &[(String, Owned)], take: &mut dyn FnMut(&[(&str, Va
 }
 
 fn to_proto_attributes(entries: &[(String, Owned)]) -> Vec<KeyValue> {
-    let to_proto =
-        |(key, value): &(String, Owned)| KeyValue { key: key.clone(), value: Some(value.to_proto()), ..KeyValue::default() };
+    let to_proto = |(key, value): &(String, Owned)| KeyValue {
+        key: key.clone(),
+        value: Some(value.to_proto()),
+        ..KeyValue::default()
+    };
     entries.iter().map(to_proto).collect()
 }
 

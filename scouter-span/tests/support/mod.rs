@@ -10,16 +10,16 @@ use scouter_span::{FinishedSpan, Resource, Scope, SpanSink, Tracer, TracerProvid
 
 /// Keeps what ends.
 #[derive(Debug, Default)]
-pub struct Kept {
-    pub spans: Mutex<Vec<u8>>,
-    pub scopes: Mutex<Vec<Arc<Scope>>>,
+pub(crate) struct Kept {
+    pub(crate) spans: Mutex<Vec<u8>>,
+    pub(crate) scopes: Mutex<Vec<Arc<Scope>>>,
 }
 
 #[derive(Debug)]
-pub struct Fixture {
-    pub kept: Arc<Kept>,
-    pub provider: TracerProvider,
-    pub tracer: Tracer,
+pub(crate) struct Fixture {
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) provider: TracerProvider,
+    pub(crate) tracer: Tracer,
 }
 
 impl SpanSink for Kept {
@@ -37,30 +37,30 @@ impl SpanSink for Kept {
 
 #[allow(dead_code, reason = "not every test file uses all of it")]
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    pub fn with<'a>(set: impl FnOnce(TracerProviderBuilder<'a>) -> TracerProviderBuilder<'a>) -> Self {
+    pub(crate) fn with<'a>(set: impl FnOnce(TracerProviderBuilder<'a>) -> TracerProviderBuilder<'a>) -> Self {
         let kept = Arc::new(Kept::default());
         let provider = set(TracerProvider::builder(Resource::new(&[], ""), kept.clone())).build();
         let tracer = provider.tracer(Scope::new("test", "", "", &[]));
         Self { kept, provider, tracer }
     }
 
-    pub fn request(&self) -> Vec<u8> {
+    pub(crate) fn request(&self) -> Vec<u8> {
         let (spans, scopes) = (self.kept.spans.lock().unwrap(), self.kept.scopes.lock().unwrap());
         let mut bytes = Vec::new();
         request::encode(&mut bytes, self.provider.resource(), &[request::Group { scope: &scopes[0], spans: &spans }]);
         bytes
     }
 
-    pub fn spans(&self) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
+    pub(crate) fn spans(&self) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
         let mut request = decode(&self.request());
         std::mem::take(&mut request.resource_spans[0].scope_spans[0].spans)
     }
 }
 
-pub fn decode(bytes: &[u8]) -> ExportTraceServiceRequest {
+pub(crate) fn decode(bytes: &[u8]) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest::decode(bytes).unwrap()
 }
