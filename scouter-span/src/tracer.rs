@@ -206,6 +206,11 @@ impl Tracer {
         &self.inner.shared.resource
     }
 
+    /// How much its spans may hold.
+    pub fn limits(&self) -> &SpanLimits {
+        &self.inner.shared.limits
+    }
+
     /// Whether spans that begin now may be recorded.
     pub fn is_enabled(&self) -> bool {
         !self.inner.shared.closed.load(Ordering::Acquire)

@@ -97,7 +97,9 @@ pub enum TraceStateError {
         character: char,
     },
     /// Section "Combined Header Value": only one entry per key.
-    #[error("the key of the tracestate member {member:?} at byte {at} occurs before it; only one entry per key is allowed")]
+    #[error(
+        "the key of the tracestate member {member:?} at byte {at} occurs before it; only one entry per key is allowed"
+    )]
     DuplicateKey {
         /// The offending list-member.
         member: String,
@@ -138,11 +140,11 @@ impl TraceState {
                 continue;
             }
             let Some((key, value)) = member.split_once('=') else {
-                return Err(TraceStateError::NoEquals { member: excerpt(member), at });
+                return Err(TraceStateError::NoEquals { member: excerpt(member.chars()), at });
             };
             check(key, value, at)?;
             if entries[..count].iter().any(|(earlier, _)| *earlier == key) {
-                return Err(TraceStateError::DuplicateKey { member: excerpt(member), at });
+                return Err(TraceStateError::DuplicateKey { member: excerpt(member.chars()), at });
             }
             entries[count] = (key, value);
             count += 1;
@@ -229,7 +231,7 @@ fn push(text: &mut String, key: &str, value: &str) {
 
 /// Whether `key=value`, which starts at byte `at`, is a list-member.
 fn check(key: &str, value: &str, at: usize) -> Result<(), TraceStateError> {
-    let member = || excerpt(&format!("{key}={value}"));
+    let member = || excerpt(key.chars().chain(['=']).chain(value.chars()));
     if key.is_empty() {
         return Err(TraceStateError::EmptyKey { member: member(), at });
     }
@@ -273,8 +275,8 @@ fn bad_end(value: &str) -> Option<(usize, char)> {
     value.ends_with(' ').then(|| (value.len() - 1, ' '))
 }
 
-fn excerpt(member: &str) -> String {
-    member.chars().take(64).collect()
+fn excerpt(member: impl Iterator<Item = char>) -> String {
+    member.take(64).collect()
 }
 
 #[cfg(test)]
@@ -349,7 +351,10 @@ mod tests {
         assert_eq!(insert("", "1"), TraceStateError::EmptyKey { member: "=1".into(), at: 0 });
         assert_eq!(insert("a=b", "1"), TraceStateError::KeyCharacter { member: "a=b=1".into(), at: 1, character: '=' });
         assert_eq!(insert("a", "1 "), TraceStateError::ValueCharacter { member: "a=1 ".into(), at: 3, character: ' ' });
-        assert_eq!(insert("a", "1,2"), TraceStateError::ValueCharacter { member: "a=1,2".into(), at: 3, character: ',' });
+        assert_eq!(
+            insert("a", "1,2"),
+            TraceStateError::ValueCharacter { member: "a=1,2".into(), at: 3, character: ',' }
+        );
         assert_eq!(insert("a", ""), TraceStateError::EmptyValue { member: "a=".into(), at: 0 });
     }
 

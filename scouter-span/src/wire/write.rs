@@ -95,6 +95,7 @@ fn cut(text: &str, limit: usize) -> &str {
 pub fn write_value(out: &mut Vec<u8>, value: Value<'_>, limit: usize) {
     match value {
         Value::Empty => {}
+        Value::Encoded(content) => out.extend_from_slice(content),
         Value::Bool(value) => uint(out, any_value::BOOL, u64::from(value)),
         // int64 travels as the two's complement of its 64 bits.
         Value::I64(value) => uint(out, any_value::INT, value as u64),
