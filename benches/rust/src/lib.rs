@@ -1,0 +1,5 @@
+//! What the rows share: the clocks, the shape of the span, the sink's way of counting.
+
+pub mod clock;
+pub mod otlp;
+pub mod shape;
