@@ -10,6 +10,9 @@ use scouter_span::{SpanContext, SpanId, TraceFlags, TraceId};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
+/// Headers, whether there is a context in them, section.
+type CarrierRow<'a> = (&'a [(&'a str, &'a str)], bool, &'a str);
+
 fn expected(version: u8, flags: u8) -> Result<TraceParent, Error> {
     let ids = TraceId::from_int(0x4bf92f3577b34da6a3ce929d0e0e4736).zip(SpanId::from_int(0x00f067aa0ba902b7));
     let (trace_id, parent_id) = ids.ok_or(Error::ZeroTraceId)?;
@@ -175,7 +178,7 @@ fn a_carrier_has_exactly_one() {
     assert_eq!((context.is_remote, context.is_sampled()), (true, true));
     assert_eq!((context.trace_id.to_string(), context.span_id.to_string()), (TRACE.to_owned(), PARENT.to_owned()));
 
-    let table: &[(&[(&str, &str)], bool, &str)] = &[
+    let table: &[CarrierRow<'_>] = &[
         (&[("TraceParent", &good)], true, "Header Name: any case"),
         (&[("TRACEPARENT", &good)], true, "Header Name: any case"),
         (&[("trace-parent", &good)], false, "Header Name: without delimiters"),

@@ -1,0 +1,56 @@
+//! What is fuzzed, as plain functions: each takes any bytes and panics when a promise is broken.
+//!
+//! A new target is a function, a row of [`TARGETS`] (which `tests/smoke.rs` runs), three lines in `fuzz_targets/` and a
+//! `[[bin]]` in `Cargo.toml`.
+#![forbid(unsafe_code)]
+
+mod input;
+mod propagation;
+
+pub use input::Inputs;
+pub use propagation::{baggage, traceparent, tracestate};
+
+/// A function under fuzzing and what its inputs are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name of the function and of its libFuzzer program.
+    pub name: &'static str,
+    /// Panics when a promise is broken.
+    pub run: fn(&[u8]),
+    /// Good inputs to start from.
+    pub seeds: &'static [&'static [u8]],
+    /// Pieces that matter to the format.
+    pub words: &'static [&'static [u8]],
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "traceparent",
+        run: traceparent,
+        seeds: &[
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-later",
+        ],
+        words: &[b"00", b"ff", b"-", b"A", b"0000000000000000", b" ", b"\x80", b"01-"],
+    },
+    Target {
+        name: "tracestate",
+        run: tracestate,
+        seeds: &[
+            b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
+            b" a=1 ,\t, fw529a3039@dt= x y",
+            b"a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1,p=1,q=1,r=1,s=1,t=1,u=1,v=1,w=1,x=1,y=1,z=1,0=1,1=1,2=1,3=1,4=1,5=1",
+        ],
+        words: &[b",", b"=", b" ", b"\t", b"@", b"a=1", b",a=2", b"\n", b"\xc3\xa9", &[b'z'; 250]],
+    },
+    Target {
+        name: "baggage",
+        run: baggage,
+        seeds: &[
+            b"userId=Am%C3%A9lie,serverNode=DF%2028;secret;ttl = 5, isProduction=false",
+            b"key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue",
+        ],
+        words: &[b",", b"=", b";", b"%", b"%25", b"%ff", b"%C3%A9", b" ", b"\t", b"\"", b"\\", b"k=v,", b"\n", &[b'%'; 250]],
+    },
+];
