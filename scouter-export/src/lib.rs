@@ -1,1 +1,31 @@
-//! Finished spans to their destinations: bounded queue, batches, one worker thread, counters
+//! Finished spans to their destinations.
+//!
+//! ```text
+//! Tracer ─ end ─▶ queue ─▶ pending batch ─▶ encoded once ─┬▶ destination: backlog ─▶ retries ─▶ transport
+//!  any thread     │                  the worker's thread  └▶ destination: backlog ─▶ retries ─▶ transport
+//!  one copy, no waiting
+//! ```
+//!
+//! A [`Pipeline`] is the sink of a tracer provider. What it holds is bounded in spans and bytes, every span that does not
+//! arrive is counted under a [reason](DropReason), and no destination waits for another. Any number of pipelines share one
+//! [`Worker`], whose thread owns the only runtime; the application needs none.
+//!
+//! Nothing here is global but the count of forks, see [`Pipeline`].
+
+mod batch;
+mod destination;
+mod error;
+mod fork;
+mod pipeline;
+mod queue;
+mod report;
+mod stats;
+mod worker;
+
+pub use batch::BatchConfig;
+pub use destination::Destination;
+pub use error::{Error, ErrorKind, FlushError};
+pub use pipeline::{Pipeline, PipelineBuilder};
+pub use report::{Report, Reporter, TracingReporter};
+pub use stats::{DestinationStats, DropReason, Dropped, Latency, Stats};
+pub use worker::Worker;

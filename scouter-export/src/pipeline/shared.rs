@@ -1,0 +1,184 @@
+//! What the program's threads and the worker know together, in one process.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
+
+use scouter_span::counters::Counters;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::batch::BatchConfig;
+use crate::destination::{Destination, Outlet};
+use crate::error::FlushError;
+use crate::queue::{Held, Queue};
+use crate::report::{Reporter, Seldom};
+use crate::stats::{DropReason, Stats};
+
+/// The state of a pipeline in one process.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: BatchConfig,
+    pub(crate) queue: Queue,
+    pub(crate) outlets: Vec<Outlet>,
+    pub(crate) reports: Seldom,
+    pub(crate) commands: UnboundedSender<Command>,
+    /// What a shutdown came to.
+    pub(crate) outcome: OnceLock<Result<(), FlushError>>,
+    panics: AtomicU64,
+    /// What the tracer has counted in processes before this one.
+    base: Base,
+}
+
+/// What the batcher is asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Send everything, and tell.
+    Flush(Arc<Ticket>),
+    /// Send everything until then, close, and tell.
+    Shutdown(Instant, SyncSender<()>),
+}
+
+/// Tells a waiting caller when the last destination is done.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    left: AtomicUsize,
+    reply: SyncSender<()>,
+}
+
+/// Spans that belong to a parent: those it had ended or abandoned when this process began. What was open then is open here too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Base {
+    ended: u64,
+    abandoned: u64,
+    sampled_out: u64,
+}
+
+impl Base {
+    /// What a tracer has counted before this pipeline was there.
+    pub(crate) fn before(counters: Option<&Counters>) -> Self {
+        let count = |count: fn(&Counters) -> u64| counters.map_or(0, count);
+        Self {
+            ended: count(|counters| counters.ended.get()),
+            abandoned: count(|counters| counters.abandoned.get()),
+            sampled_out: count(|counters| counters.sampled_out.get()),
+        }
+    }
+}
+
+impl Ticket {
+    pub(crate) fn new(destinations: usize, reply: SyncSender<()>) -> Arc<Self> {
+        Arc::new(Self { left: AtomicUsize::new(destinations), reply })
+    }
+
+    /// One destination is done.
+    pub(crate) fn done(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.finish();
+        }
+    }
+
+    /// There is nothing left to wait for.
+    pub(crate) fn finish(&self) {
+        // A caller whose time is up does not listen any more.
+        let _ = self.reply.try_send(());
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &BatchConfig,
+        destinations: &[Destination],
+        reporter: &Arc<dyn Reporter>,
+        commands: UnboundedSender<Command>,
+        base: Base,
+        open: bool,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            queue: Queue::new(config.bounds(), config.max_export_batch_size as u64, open),
+            outlets: destinations.iter().cloned().map(Outlet::new).collect(),
+            reports: Seldom::new(Arc::clone(reporter)),
+            commands,
+            outcome: OnceLock::new(),
+            panics: AtomicU64::new(0),
+            base,
+        }
+    }
+
+    /// What the child of this process leaves to its parent.
+    pub(crate) fn base_of_child(&self, counters: Option<&Counters>) -> Base {
+        Base {
+            ended: self.base.ended + self.queue.accepted() + self.queue.turned_away().total(),
+            abandoned: counters.map_or(0, |counters| counters.abandoned.get()),
+            sampled_out: counters.map_or(0, |counters| counters.sampled_out.get()),
+        }
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells the queue how much the destination holds that holds least. For the worker's thread only.
+    pub(crate) fn raise_floor(&self) {
+        let held = self.outlets.iter().map(|outlet| outlet.counters.held()).reduce(Held::least);
+        self.queue.set_floor(held.unwrap_or_default());
+    }
+
+    /// Spans lost at each destination after they were accepted.
+    pub(crate) fn losses(&self) -> Vec<u64> {
+        self.outlets.iter().map(|outlet| outlet.counters.fates().dropped.total()).collect()
+    }
+
+    /// Whether anything was lost since the losses were `before`.
+    pub(crate) fn outcome_since(&self, before: &[u64]) -> Result<(), FlushError> {
+        let lost = self.outlets.iter().zip(self.losses()).zip(before);
+        match lost.map(|((outlet, now), before)| (outlet, now - before)).find(|(_, dropped)| *dropped > 0) {
+            None => Ok(()),
+            Some((outlet, dropped)) => Err(FlushError::Failed {
+                destination: outlet.destination.name.to_string(),
+                dropped,
+                reason: outlet.counters.last_error().unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The largest number of accepted spans that a destination has not dealt with.
+    pub(crate) fn remaining(&self) -> u64 {
+        let settled: Vec<_> = self.outlets.iter().map(|outlet| outlet.counters.fates().total()).collect();
+        let accepted = self.queue.accepted();
+        settled.into_iter().map(|settled| accepted.saturating_sub(settled)).max().unwrap_or(0)
+    }
+
+    /// The order of reading makes the sums right while everything goes on: a span is counted as started before it is
+    /// counted as ended, as ended before its fate is counted; and here fates are read first and starts last.
+    pub(crate) fn stats(&self, counters: Option<&Counters>) -> Stats {
+        let fates: Vec<_> = self.outlets.iter().map(|outlet| outlet.counters.fates()).collect();
+        let turned_away = self.queue.turned_away();
+        let accepted = self.queue.accepted();
+        let ended = accepted + turned_away.total();
+        let base = self.base;
+        let abandoned = counters.map_or(0, |counters| counters.abandoned.get().saturating_sub(base.abandoned));
+        let sampled_out = counters.map_or(0, |counters| counters.sampled_out.get().saturating_sub(base.sampled_out));
+        let before = base.ended + base.abandoned;
+        let started = counters.map_or(ended, |counters| counters.started.get().saturating_sub(before));
+        let destinations = self.outlets.iter().zip(fates).map(|(outlet, fates)| {
+            let mut stats = outlet.counters.stats(&outlet.destination.name, fates, accepted);
+            stats.dropped.add(DropReason::QueueFull, turned_away.full);
+            stats.dropped.add(DropReason::Shutdown, turned_away.shut);
+            stats.dropped.add(DropReason::NeverEnded, abandoned);
+            stats
+        });
+        let pending = self.queue.held();
+        Stats {
+            started,
+            sampled_out,
+            live: started.saturating_sub(ended + abandoned),
+            ended,
+            pending: pending.items,
+            pending_bytes: pending.bytes,
+            panics: self.panics.load(Ordering::Relaxed),
+            destinations: destinations.collect(),
+        }
+    }
+}
