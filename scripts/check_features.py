@@ -6,12 +6,13 @@ Built together, crates borrow features from each other, and one that forgot to a
 import json
 import subprocess
 import sys
+from typing import Any
 
 # The binding needs a Python interpreter and is built by `make build`; the tests have no features.
 LEFT_OUT = {"scouter-py", "scouter-tests"}
 
 
-def builds(packages: list[dict]) -> list[list[str]]:
+def builds(packages: list[dict[str, Any]]) -> list[list[str]]:
     """The arguments of `cargo check`, one list for each build worth looking at."""
     found = []
     for package in packages:
@@ -34,8 +35,8 @@ def main() -> int:
         print("cargo check", *arguments, flush=True)
         if subprocess.run(["cargo", "check", "--quiet", *arguments], check=False).returncode != 0:
             failed.append(" ".join(arguments))
-    for arguments in failed:
-        print(f"does not build by itself: cargo check {arguments}", file=sys.stderr)
+    for build in failed:
+        print(f"does not build by itself: cargo check {build}", file=sys.stderr)
     print(f"{len(todo) - len(failed)} of {len(todo)} builds work")
     return 1 if failed or not todo else 0
 

@@ -1,0 +1,1 @@
+"""What `run.py` is made of: the plan, the processes, the report."""
