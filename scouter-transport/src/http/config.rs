@@ -1,0 +1,83 @@
+//! Settings of HTTP.
+
+use std::time::Duration;
+
+use crate::compression::Compression;
+use crate::endpoint::Endpoint;
+use crate::headers::Headers;
+use crate::payload::Signal;
+use crate::tls::TlsConfig;
+
+/// How to send over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "read by the implementation, which is switched off"))]
+pub struct HttpConfig {
+    pub(crate) endpoints: [Endpoint; 2],
+    pub(crate) headers: Headers,
+    pub(crate) compression: Compression,
+    pub(crate) tls: TlsConfig,
+    pub(crate) timeout: Duration,
+}
+
+impl HttpConfig {
+    /// Sends both signals to `endpoint`, uncompressed, and gives up after 10 s (the default of
+    /// `OTEL_EXPORTER_OTLP_TIMEOUT`).
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoints: [endpoint.clone(), endpoint],
+            headers: Headers::default(),
+            compression: Compression::None,
+            tls: TlsConfig::new(),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Sends one signal elsewhere.
+    #[must_use]
+    pub fn signal_endpoint(mut self, signal: Signal, endpoint: Endpoint) -> Self {
+        self.endpoints[signal.index()] = endpoint;
+        self
+    }
+
+    /// Adds a header to every request. The name may repeat. Names and values are checked when the transport is made.
+    ///
+    /// `authorization` goes before [`bearer_token`](Self::bearer_token); `user-agent` is put behind our own.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.add(name, value);
+        self
+    }
+
+    /// Sends `Authorization: Bearer <token>`, which goes before a user and password in the URL.
+    #[must_use]
+    pub fn bearer_token(mut self, token: impl AsRef<str>) -> Self {
+        self.headers.set_bearer(token.as_ref());
+        self
+    }
+
+    /// Compresses requests.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Whom to trust, and who we are.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How long one send may take, connecting included. Not zero.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Where this signal goes.
+    pub fn endpoint(&self, signal: Signal) -> &Endpoint {
+        &self.endpoints[signal.index()]
+    }
+}
