@@ -1,39 +1,93 @@
-//! Scouter: recorded through its own types, or through the traits of the `opentelemetry` API.
+//! Scouter: recorded through its own types or through the traits of the `opentelemetry` API, exported by its pipeline.
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use scouter_benches::clock::{Figures, measure};
 use scouter_benches::shape::{EVENT, FLAG, FRACTION, NAME, NUMBERS, TEXTS, TRACEPARENT};
+use scouter_export::{BatchConfig, Destination, Pipeline, Worker};
 use scouter_propagation::traceparent;
-use scouter_span::scope::ScopeId;
-use scouter_span::{FinishedSpan, Resource, Sampler, Scope, SpanSink, Tracer, TracerProvider, Value};
+use scouter_span::counters::Counters;
+use scouter_span::{Resource, Sampler, Scope, Tracer, TracerProvider, Value};
+use scouter_transport::http::HttpConfig;
+use scouter_transport::{BoxFuture, Endpoint, Error, Payload, Receipt, Transport, connect};
 
 use crate::{Row, no_such_row};
 
-/// Takes finished spans and keeps none: what is measured is recording alone.
+/// As large as the peers' queues, for the same reason.
+const QUEUE: usize = 1 << 19;
+const QUEUE_BYTES: usize = 512 << 20;
+const FLUSH: Duration = Duration::from_secs(60);
+
+/// Takes every payload and keeps none.
 #[derive(Debug)]
 struct Discard;
 
-impl SpanSink for Discard {
-    fn register(&self, _scope: &Arc<Scope>) -> ScopeId {
-        ScopeId(0)
+impl Transport for Discard {
+    fn send(&self, payload: Payload) -> BoxFuture<'_, Result<Receipt, Error>> {
+        black_box(payload);
+        Box::pin(async { Ok(Receipt::default()) })
     }
 
-    fn accept(&self, span: FinishedSpan<'_>) {
-        black_box(span.bytes);
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
-pub(crate) fn run(row: Row, n: u64, _endpoint: &str) -> Result<Figures, String> {
+/// A tracer and the pipeline behind it.
+struct Program {
+    tracer: Tracer,
+    pipeline: Arc<Pipeline>,
+}
+
+impl Program {
+    fn new(destination: Destination, sampler: Sampler) -> Result<Self, String> {
+        let resource = Resource::new(&[("service.name", Value::Str("benches"))], "");
+        let counters = Arc::new(Counters::default());
+        let batch = BatchConfig { max_queue_size: QUEUE, max_queue_bytes: QUEUE_BYTES, ..BatchConfig::default() };
+        let worker = Worker::start().map_err(|error| error.to_string())?;
+        let pipeline = Pipeline::builder(resource.clone())
+            .batch(batch)
+            .counters(Arc::clone(&counters))
+            .destination(destination)
+            .build(&worker)
+            .map_err(|error| error.to_string())?;
+        let sink = Arc::clone(&pipeline);
+        let provider = TracerProvider::builder(resource, sink).counters(counters).sampler(sampler).build();
+        Ok(Self { tracer: provider.tracer(Scope::new("benches", "", "", &[])), pipeline })
+    }
+
+    fn discarding(sampler: Sampler) -> Result<Self, String> {
+        Self::new(Destination::new("nowhere", || Ok(Arc::new(Discard) as Arc<dyn Transport>)), sampler)
+    }
+
+    fn sending(endpoint: &str) -> Result<Self, String> {
+        let config = HttpConfig::new(Endpoint::from_user(endpoint).map_err(|error| error.to_string())?);
+        let destination = Destination::new("sink", move || Ok(Arc::from(connect(config.clone())?)));
+        Self::new(destination, Sampler::AlwaysOn)
+    }
+
+    fn flush(&self) {
+        if let Err(error) = self.pipeline.flush(FLUSH) {
+            eprintln!("flush: {error}");
+        }
+    }
+}
+
+pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
     Ok(match row {
         Row::Span => {
-            let tracer = tracer(Sampler::AlwaysOn);
-            measure(n, |_| record(&tracer), || {})
+            let program = Program::discarding(Sampler::AlwaysOn)?;
+            measure(n, |_| record(&program.tracer), || program.flush())
         }
         Row::Unsampled => {
-            let tracer = tracer(Sampler::AlwaysOff);
-            measure(n, |_| tracer.span(NAME).start(), || {})
+            let program = Program::discarding(Sampler::AlwaysOff)?;
+            measure(n, |_| program.tracer.span(NAME).start(), || {})
         }
         Row::Parse => {
             measure(n, |_| traceparent::parse(black_box(TRACEPARENT)).map(traceparent::TraceParent::to_context), || {})
@@ -42,18 +96,15 @@ pub(crate) fn run(row: Row, n: u64, _endpoint: &str) -> Result<Figures, String> 
             let context = traceparent::parse(TRACEPARENT).map_err(|error| error.to_string())?.to_context();
             measure(n, |_| traceparent::format(black_box(&context)), || {})
         }
-        Row::Pipeline => return no_such_row(row, "ours"),
+        Row::Pipeline => {
+            let program = Program::sending(endpoint)?;
+            measure(n, |_| record(&program.tracer), || program.flush())
+        }
     })
 }
 
 pub(crate) fn run_through_api(row: Row, _n: u64) -> Result<Figures, String> {
     no_such_row(row, "ours-api")
-}
-
-fn tracer(sampler: Sampler) -> Tracer {
-    let resource = Resource::new(&[("service.name", Value::Str("benches"))], "");
-    let provider = TracerProvider::builder(resource, Arc::new(Discard)).sampler(sampler).build();
-    provider.tracer(Scope::new("benches", "", "", &[]))
 }
 
 fn record(tracer: &Tracer) {
