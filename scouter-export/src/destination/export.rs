@@ -1,65 +1,80 @@
 //! One batch to its end.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use scouter_transport::{ErrorKind, Payload, Transport};
 
 use super::answer::Answer;
 use crate::batch::Batch;
-use crate::report::Seldom;
-use crate::stats::{DestinationCounters, DropReason};
+use crate::pipeline::Shared;
+use crate::queue::Held;
+use crate::stats::DropReason;
 
-/// What became of a batch's spans.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) exported: u64,
-    pub(super) dropped: Vec<(DropReason, u64)>,
+/// How much of a batch has met its fate. Outlives an export that panics or is cut off after a half.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    items: AtomicU64,
+    bytes: AtomicU64,
 }
 
-/// Sends a batch, and once in halves when the receiver finds it too large.
-pub(super) async fn export(
-    name: &str,
-    transport: &dyn Transport,
-    batch: Batch,
-    counters: &DestinationCounters,
-    reports: &Seldom,
-) -> Outcome {
-    let mut outcome = Outcome::default();
+impl Progress {
+    fn add(&self, part: Held) {
+        self.items.fetch_add(part.items, Ordering::Relaxed);
+        self.bytes.fetch_add(part.bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn done(&self) -> Held {
+        Held { items: self.items.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
+
+/// Sends a batch to the destination at this place, and once in halves when the receiver finds it too large. Counts the fate
+/// of every span.
+pub(super) async fn export(shared: &Shared, at: usize, transport: &dyn Transport, batch: Batch, progress: &Progress) {
     let mut todo = vec![(batch, true)];
     while let Some((batch, may_split)) = todo.pop() {
-        let items = batch.held.items;
-        counters.payload();
+        shared.outlets[at].counters.payload();
         let sent = transport.send(Payload::traces(batch.body.clone(), batch.items())).await;
-        let error = match sent {
-            Ok(receipt) => {
-                let answer = Answer::read(&receipt.body);
-                let rejected = answer.rejected.min(items);
-                outcome.exported += items - rejected;
-                if rejected > 0 {
-                    outcome.dropped.push((DropReason::Rejected, rejected));
-                }
-                if rejected > 0 || !answer.message.is_empty() {
-                    let message = format!("the receiver rejected {rejected} of {items} spans: {}", answer.message);
-                    reports.report(name, (rejected > 0).then_some(DropReason::Rejected), rejected, &message);
-                    counters.fail(message);
-                }
-                continue;
-            }
-            Err(error) => error,
-        };
-        let reason = match error.kind() {
-            ErrorKind::TooLarge => DropReason::TooLarge,
-            _ if error.is_retryable() => DropReason::RetriesExhausted,
-            _ => DropReason::Refused,
-        };
-        if reason == DropReason::TooLarge
+        let too_large = sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge);
+        if too_large
             && may_split
             && let Some([first, second]) = batch.split()
         {
             todo.extend([(second, false), (first, false)]);
             continue;
         }
-        reports.report(name, Some(reason), items, &error);
-        counters.fail(error.to_string());
-        outcome.dropped.push((reason, items));
+        settle(shared, at, batch.held.items, sent);
+        progress.add(batch.held);
+        shared.release(at, batch.held);
     }
-    outcome
+}
+
+fn settle(
+    shared: &Shared,
+    at: usize,
+    items: u64,
+    sent: Result<scouter_transport::Receipt, scouter_transport::Error>,
+) {
+    let counters = &shared.outlets[at].counters;
+    match sent {
+        Ok(receipt) => {
+            let answer = Answer::read(&receipt.body);
+            let rejected = answer.rejected.min(items);
+            counters.export(items - rejected);
+            if rejected > 0 {
+                let message = format!("the receiver rejected {rejected} of {items} spans: {}", answer.message);
+                shared.lose(at, DropReason::Rejected, rejected, message);
+            } else if !answer.message.is_empty() {
+                shared.warn(at, format!("the receiver took all spans and warns: {}", answer.message));
+            }
+        }
+        Err(error) => {
+            let reason = match error.kind() {
+                ErrorKind::TooLarge => DropReason::TooLarge,
+                _ if error.is_retryable() => DropReason::RetriesExhausted,
+                _ => DropReason::Refused,
+            };
+            shared.lose(at, reason, items, error.to_string());
+        }
+    }
 }

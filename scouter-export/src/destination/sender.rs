@@ -10,11 +10,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::export::{Outcome, export};
+use super::export::{Progress, export};
 use super::meter::Meter;
 use super::Destination;
 use crate::batch::Batch;
 use crate::pipeline::{Shared, Ticket};
+use crate::queue::Held;
 use crate::stats::{DestinationCounters, DropReason};
 
 const CUT_OFF: &str = "the pipeline was shut down before the spans could be sent";
@@ -37,6 +38,14 @@ pub(crate) struct Outlet {
     pub(crate) counters: Arc<DestinationCounters>,
 }
 
+/// A batch under way.
+#[derive(Debug)]
+struct Export {
+    number: u64,
+    held: Held,
+    progress: Arc<Progress>,
+}
+
 /// Sends batches, several at a time.
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -44,8 +53,8 @@ pub(crate) struct Sender {
     at: usize,
     transport: Arc<dyn Transport>,
     backlog: VecDeque<(u64, Batch)>,
-    running: JoinSet<Outcome>,
-    batches: HashMap<Id, (u64, Batch)>,
+    running: JoinSet<()>,
+    exports: HashMap<Id, Export>,
     /// The numbers of all batches in backlog and running.
     open: BTreeSet<u64>,
     next: u64,
@@ -80,7 +89,7 @@ impl Sender {
             transport,
             backlog: VecDeque::new(),
             running: JoinSet::new(),
-            batches: HashMap::new(),
+            exports: HashMap::new(),
             open: BTreeSet::new(),
             next: 0,
             marks: Vec::new(),
@@ -115,55 +124,34 @@ impl Sender {
         while self.running.len() < self.shared.config.max_concurrent_exports
             && let Some((number, batch)) = self.backlog.pop_front()
         {
-            let task = self.export(batch.clone());
+            let (held, progress) = (batch.held, Arc::<Progress>::default());
+            let task = self.export(batch, Arc::clone(&progress));
             let id = self.running.spawn(task).id();
-            self.batches.insert(id, (number, batch));
+            self.exports.insert(id, Export { number, held, progress });
         }
     }
 
-    fn export(&self, batch: Batch) -> impl Future<Output = Outcome> + Send + 'static {
+    fn export(&self, batch: Batch, progress: Arc<Progress>) -> impl Future<Output = ()> + Send + 'static {
         let (shared, at, transport) = (Arc::clone(&self.shared), self.at, Arc::clone(&self.transport));
-        async move {
-            let Outlet { destination, counters } = &shared.outlets[at];
-            export(&destination.name, &*transport, batch, counters, &shared.reports).await
-        }
+        async move { export(&shared, at, &*transport, batch, &progress).await }
     }
 
-    fn settle(&mut self, ended: Result<(Id, Outcome), JoinError>) {
-        let (id, outcome) = match ended {
-            Ok((id, outcome)) => (id, Ok(outcome)),
-            Err(error) => (error.id(), Err(error)),
-        };
-        let Some((number, batch)) = self.batches.remove(&id) else { return };
-        match outcome {
-            Ok(outcome) => {
-                let counters = &self.shared.outlets[self.at].counters;
-                counters.export(outcome.exported);
-                for (reason, items) in outcome.dropped {
-                    counters.drop_spans(reason, items);
-                }
-            }
-            Err(error) if error.is_panic() => {
+    /// What an export that did not come to its end has left is lost.
+    fn settle(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let Some(Export { number, held, progress }) = self.exports.remove(&id) else { return };
+        if let Err(error) = ended {
+            let (reason, message) = if error.is_panic() {
                 self.shared.count_panic();
-                self.drop_batch(&batch, DropReason::Internal, "a panic in the transport");
-            }
-            // Only a shutdown whose time is up cancels an export.
-            Err(_) => self.drop_batch(&batch, DropReason::Shutdown, CUT_OFF),
+                (DropReason::Internal, "a panic in the transport")
+            } else {
+                // Only a shutdown whose time is up cancels an export.
+                (DropReason::Shutdown, CUT_OFF)
+            };
+            let rest = held.minus(progress.done());
+            self.shared.lose(self.at, reason, rest.items, message.to_owned());
+            self.shared.release(self.at, rest);
         }
-        self.release(number, &batch);
-    }
-
-    fn drop_batch(&self, batch: &Batch, reason: DropReason, message: &str) {
-        let Outlet { destination, counters } = &self.shared.outlets[self.at];
-        counters.drop_spans(reason, batch.held.items);
-        counters.fail(message.to_owned());
-        self.shared.reports.report(&destination.name, Some(reason), batch.held.items, message);
-    }
-
-    fn release(&mut self, number: u64, batch: &Batch) {
-        let counters = &self.shared.outlets[self.at].counters;
-        counters.set_held(counters.held().minus(batch.held));
-        self.shared.raise_floor();
         self.open.remove(&number);
     }
 
@@ -193,8 +181,9 @@ impl Sender {
             }
         }
         while let Some((number, batch)) = self.backlog.pop_front() {
-            self.drop_batch(&batch, DropReason::Shutdown, CUT_OFF);
-            self.release(number, &batch);
+            self.shared.lose(self.at, DropReason::Shutdown, batch.held.items, CUT_OFF.to_owned());
+            self.shared.release(self.at, batch.held);
+            self.open.remove(&number);
         }
         self.running.abort_all();
         while let Some(ended) = self.running.join_next_with_id().await {
@@ -203,10 +192,7 @@ impl Sender {
         self.tell();
         // A transport that has nothing under way closes at once. One that hangs is not waited for.
         let deadline = deadline.max(Instant::now() + Duration::from_millis(20));
-        let _ = timeout_at(deadline, tokio::spawn({
-            let transport = Arc::clone(&self.transport);
-            async move { transport.close().await }
-        }))
-        .await;
+        let close = async move { self.transport.close().await };
+        let _ = timeout_at(deadline, tokio::spawn(close)).await;
     }
 }

@@ -93,7 +93,7 @@ impl Batcher {
 
     fn sender(&self, at: usize, transport: Option<Arc<dyn Transport>>) -> Outgoing {
         let (orders, receiver) = unbounded_channel();
-        let Outlet { destination, counters } = &self.shared.outlets[at];
+        let Outlet { destination, .. } = &self.shared.outlets[at];
         let transport = transport.map_or_else(|| destination.connect().map_err(|error| error.to_string()), Ok);
         let sender = transport.and_then(|transport| {
             Sender::new(Arc::clone(&self.shared), at, transport).map_err(|error| error.to_string())
@@ -101,8 +101,7 @@ impl Batcher {
         let task = match sender {
             Ok(sender) => tokio::spawn(sender.run(receiver)),
             Err(message) => {
-                self.shared.reports.report(&destination.name, None, 0, &message);
-                counters.fail(message);
+                self.shared.warn(at, message);
                 tokio::spawn(refuse(Arc::clone(&self.shared), at, receiver))
             }
         };
@@ -150,13 +149,12 @@ impl Batcher {
             });
             if !known {
                 let lost = Held { items: u64::from(items), bytes: bytes.len() as u64 };
-                for Outlet { counters, .. } in &shared.outlets {
-                    counters.drop_spans(DropReason::Internal, lost.items);
+                for at in 0..shared.outlets.len() {
+                    let message = "spans came from a scope that was never registered".to_owned();
+                    shared.lose(at, DropReason::Internal, lost.items, message);
                 }
                 *left = left.plus(lost);
                 shared.queue.give(lost);
-                let message = "spans came from a scope that was never registered";
-                shared.reports.report("", Some(DropReason::Internal), lost.items, message);
             }
         });
     }
@@ -232,8 +230,8 @@ fn dispatch(shared: &Shared, senders: &[Outgoing], pending: &mut Pending, left: 
     }
     let all = pending.held();
     let mut whole: Option<Batch> = None;
-    for (outlet, (orders, _)) in shared.outlets.iter().zip(senders) {
-        let Outlet { destination, counters } = outlet;
+    for (at, (orders, _)) in senders.iter().enumerate() {
+        let Outlet { destination, counters } = &shared.outlets[at];
         let batch = if destination.sample_ratio.is_all() {
             whole.get_or_insert_with(|| pending.encode()).clone()
         } else {
@@ -245,10 +243,8 @@ fn dispatch(shared: &Shared, senders: &[Outgoing], pending: &mut Pending, left: 
         }
         let held = counters.held().plus(batch.held);
         if !held.fits(shared.config.bounds()) {
-            let items = batch.held.items;
-            counters.drop_spans(DropReason::QueueFull, items);
-            let message = "the destination is behind, whole batches are dropped";
-            shared.reports.report(&destination.name, Some(DropReason::QueueFull), items, message);
+            let message = "the destination is behind, whole batches are dropped".to_owned();
+            shared.lose(at, DropReason::QueueFull, batch.held.items, message);
             continue;
         }
         counters.set_held(held);
@@ -268,9 +264,9 @@ async fn refuse(shared: Arc<Shared>, at: usize, mut orders: UnboundedReceiver<Or
     while let Some(order) = orders.recv().await {
         match order {
             Order::Send(batch) => {
-                let counters = &shared.outlets[at].counters;
-                counters.drop_spans(DropReason::Refused, batch.held.items);
-                counters.set_held(counters.held().minus(batch.held));
+                let message = "the transport could not be made in this process".to_owned();
+                shared.lose(at, DropReason::Refused, batch.held.items, message);
+                shared.release(at, batch.held);
             }
             Order::Mark(ticket) => ticket.done(),
             Order::Close(_) => return,

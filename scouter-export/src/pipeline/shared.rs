@@ -119,6 +119,28 @@ impl Shared {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts spans that a destination loses, and tells why.
+    pub(crate) fn lose(&self, at: usize, reason: DropReason, items: u64, message: String) {
+        let Outlet { destination, counters } = &self.outlets[at];
+        self.reports.report(&destination.name, Some(reason), items, &message);
+        counters.fail(message);
+        counters.drop_spans(reason, items);
+    }
+
+    /// Tells what went wrong at a destination without a loss.
+    pub(crate) fn warn(&self, at: usize, message: String) {
+        let Outlet { destination, counters } = &self.outlets[at];
+        self.reports.report(&destination.name, None, 0, &message);
+        counters.fail(message);
+    }
+
+    /// Notes that a destination has dealt with this much. For the worker's thread only.
+    pub(crate) fn release(&self, at: usize, held: Held) {
+        let counters = &self.outlets[at].counters;
+        counters.set_held(counters.held().minus(held));
+        self.raise_floor();
+    }
+
     /// Tells the queue how much the destination holds that holds least. For the worker's thread only.
     pub(crate) fn raise_floor(&self) {
         let held = self.outlets.iter().map(|outlet| outlet.counters.held()).reduce(Held::least);
