@@ -1,1 +1,24 @@
-//! The other end: receive, store, query, page
+//! The other end: receive, store, query, page.
+//!
+//! One process, one port: OTLP over HTTP and over gRPC, the JSON API, the web page, `/metrics` and `/healthz`. A request's
+//! way is [receive] → [ingest] → [store](store::Store); it is acknowledged when its spans are durable, and not before.
+//!
+//! [receive]: Server
+//! [ingest]: Server
+
+mod access;
+mod command;
+mod config;
+mod error;
+mod ingest;
+mod metrics;
+pub mod page;
+pub mod query;
+mod receive;
+mod server;
+pub mod store;
+
+pub use command::run;
+pub use config::{Config, Token};
+pub use error::{ServerError, ServerErrorKind};
+pub use server::Server;

@@ -1,0 +1,148 @@
+//! From a received message to the store: check it, hand its bytes on unchanged, answer when they are durable.
+
+mod room;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use scouter_span::view::TraceRequest;
+use scouter_span::wire::WireError;
+
+pub(crate) use room::{Reservation, Room};
+
+use crate::metrics::{Metrics, Rejection};
+use crate::store::{Store, StoreError};
+
+/// The one way into the store, shared by every receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Ingest {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) room: Arc<Room>,
+}
+
+/// A whole `ExportTraceServiceRequest`, decompressed, in protobuf, not yet looked at.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) bytes: Bytes,
+    /// Held until the store is done with the bytes.
+    pub(crate) reservation: Reservation,
+}
+
+/// What an accepted request's sender is told: nothing more when no span was rejected.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// How many spans will never be stored.
+    pub(crate) rejected: u64,
+    /// Why, `""` when none was rejected.
+    pub(crate) message: String,
+}
+
+/// Why a request was not accepted.
+#[derive(Debug)]
+pub(crate) enum IngestError {
+    /// The bytes are not an `ExportTraceServiceRequest`.
+    Malformed(WireError),
+    /// The store could not keep it; sending it again is right.
+    Store(StoreError),
+}
+
+/// What a look at the message tells.
+#[derive(Debug, Default)]
+struct Census {
+    spans: u64,
+    bad_trace_ids: u64,
+    bad_span_ids: u64,
+    first: Option<String>,
+}
+
+/// Longer work than this many bytes need is moved off the threads that serve connections.
+const HEAVY_BYTES: usize = 256 * 1024;
+
+/// Runs `work` over so many bytes, here or, when it would hold up other requests, elsewhere.
+pub(crate) async fn off_the_loop<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes < HEAVY_BYTES {
+        return work();
+    }
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// Waits for a task; its panic goes on in the waiter, where the server catches it.
+async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+    match task.await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cancels tasks, and it cancels this waiter as well.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn census(bytes: &[u8]) -> Result<Census, WireError> {
+    let mut census = Census::default();
+    for (place, span) in TraceRequest::parse(bytes)?.spans().enumerate() {
+        census.spans += 1;
+        let (kind, error) = match (span.trace_id(), span.span_id()) {
+            (Err(error), _) => {
+                census.bad_trace_ids += 1;
+                ("trace", error)
+            }
+            (_, Err(error)) => {
+                census.bad_span_ids += 1;
+                ("span", error)
+            }
+            _ => continue,
+        };
+        census.first.get_or_insert_with(|| format!("span {place} of the request has no valid {kind} id: {error}"));
+    }
+    Ok(census)
+}
+
+impl Census {
+    fn accepted(self) -> Accepted {
+        let rejected = self.bad_trace_ids + self.bad_span_ids;
+        let message = match self.first {
+            Some(first) if rejected == 1 => format!("1 span was rejected: {first}"),
+            Some(first) => format!("{rejected} spans were rejected; the first: {first}"),
+            None => String::new(),
+        };
+        Accepted { rejected, message }
+    }
+}
+
+impl Ingest {
+    /// Stores a message. Returns when its spans are durable.
+    ///
+    /// Once the store has begun, it finishes even if the sender goes away meanwhile; what it holds stays counted.
+    pub(crate) async fn accept(&self, message: Message) -> Result<Accepted, IngestError> {
+        let begun = Instant::now();
+        let Message { bytes, reservation } = message;
+        let looked_at = bytes.clone();
+        let census = off_the_loop(bytes.len(), move || census(&looked_at)).await.map_err(IngestError::Malformed)?;
+        let valid = census.spans - census.bad_trace_ids - census.bad_span_ids;
+        self.metrics.received(census.spans);
+        self.metrics.rejected(Rejection::TraceId, census.bad_trace_ids);
+        self.metrics.rejected(Rejection::SpanId, census.bad_span_ids);
+        if valid == 0 {
+            return Ok(census.accepted());
+        }
+        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        let task = tokio::spawn(async move {
+            let written = store.write(bytes).await;
+            drop(reservation);
+            match &written {
+                Ok(written) => metrics.stored(written.stored, written.duplicates, begun.elapsed()),
+                Err(error) => {
+                    metrics.store_failed();
+                    metrics.rejected(Rejection::StoreError, valid);
+                    tracing::error!(spans = valid, error = %error, "the store could not keep a request");
+                }
+            }
+            written
+        });
+        joined(task).await.map_err(IngestError::Store)?;
+        Ok(census.accepted())
+    }
+}
