@@ -66,7 +66,7 @@ def sink() -> Iterator[Sink]:
         assert process.stdin is not None
         assert process.stdout is not None
         yield Sink(int(process.stdout.readline()))
-        process.stdin.close()
+        process.communicate()  # ends its standard input and takes its last words
 
 
 def run(row: Row, peer: str, n: int, sink: Sink) -> dict[str, Any]:

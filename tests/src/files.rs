@@ -12,7 +12,12 @@ pub const CODE_ENDINGS: &[&str] = &[".rs", ".py", ".pyi", ".js", ".css", ".html"
 pub const LONG_ON_PURPOSE: &[(&str, &str)] = &[];
 
 /// Files that may hold `unsafe` code, each with the reason. Folders end in a slash.
-pub const UNSAFE_ON_PURPOSE: &[(&str, &str)] = &[];
+pub const UNSAFE_ON_PURPOSE: &[(&str, &str)] = &[
+    ("scouter-export/src/fork.rs", "only the C library tells when a process forks"),
+    ("scouter-export/tests/allocations.rs", "counts allocations, and an allocator is unsafe by nature"),
+    ("scouter-export/tests/fork.rs", "forks"),
+    ("scouter-py/src/context.rs", "context variables exist in the C API of Python only"),
+];
 
 /// Beginnings of absolute paths that exist on one machine only.
 pub const MACHINE_PATHS: &[&str] =

@@ -18,8 +18,11 @@ pub struct Build {
     pub allowed: &'static [&'static str],
 }
 
-/// A derive macro for errors and what all derive macros bring, at compile time only.
-const THISERROR: [&str; 6] = ["proc-macro2", "quote", "syn", "thiserror", "thiserror-impl", "unicode-ident"];
+/// What all macros bring, at compile time only.
+const MACROS: [&str; 4] = ["proc-macro2", "quote", "syn", "unicode-ident"];
+
+/// The derive macro for errors.
+const THISERROR: [&str; 6] = joined(MACROS, ["thiserror", "thiserror-impl"]);
 
 /// Random ids: the seed from the operating system, the generator from `rand_xoshiro`.
 const RANDOM: [&str; 5] = ["cfg-if", "getrandom", "libc", "rand_core", "rand_xoshiro"];
@@ -35,9 +38,12 @@ pub const BUILDS: &[Build] = &[
 const SPAN: [&str; 11] = joined(THISERROR, RANDOM);
 const SPAN_OPENTELEMETRY: [&str; 15] =
     joined(SPAN, ["futures-core", "futures-sink", "opentelemetry", "pin-project-lite"]);
-const PROPAGATION: [&str; 16] = joined(SPAN_OPENTELEMETRY, ["percent-encoding"]);
-const TRANSPORT: [&str; 13] =
-    joined(THISERROR, ["bytes", "libc", "mio", "pin-project-lite", "socket2", "tokio", "tokio-macros"]);
+const PROPAGATION: [&str; 12] = joined(SPAN, ["percent-encoding"]);
+const TRANSPORT: [&str; 12] = joined(
+    MACROS,
+    // The bytes sent, the spread of retries, and the clock and tasks of the runtime that the caller brings.
+    ["bytes", "fastrand", "libc", "mio", "pin-project-lite", "socket2", "tokio", "tokio-macros"],
+);
 
 const fn joined<const A: usize, const B: usize, const C: usize>(
     a: [&'static str; A],
