@@ -8,8 +8,11 @@ use toml_edit::{Document, Item, Table, TableLike};
 pub const SHARED_FEATURES: &[&str] = &["http", "grpc", "kafka", "rabbitmq", "full"];
 
 /// Features of one crate only, because no other crate has anything to switch.
-pub const OWN_FEATURES: &[(&str, &str)] =
-    &[("scouter-span", "opentelemetry"), ("scouter-propagation", "opentelemetry")];
+pub const OWN_FEATURES: &[(&str, &str)] = &[
+    ("scouter-span", "opentelemetry"),
+    ("scouter-propagation", "opentelemetry"),
+    ("scouter-transport", "conformance"),
+];
 
 /// Declared dependencies that no manifest of the workspace names, each with the reason.
 pub const UNUSED_ON_PURPOSE: &[(&str, &str)] = &[];
