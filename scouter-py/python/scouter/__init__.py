@@ -1,0 +1,103 @@
+"""Scouter: OpenTelemetry-compatible distributed tracing.
+
+Two lines set a program up; everything that speaks OpenTelemetry in it then sends its spans to Scouter::
+
+    from scouter.tracing import ScouterInstrumentor
+
+    ScouterInstrumentor().instrument(attributes={"service.name": "my-service"})
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .batch import BatchConfig
+    from .client import (
+        ScouterClient,
+        SpanEvent,
+        SpanLink,
+        Trace,
+        TraceFilters,
+        TracePage,
+        TraceSpan,
+        TraceSummary,
+    )
+    from .errors import (
+        ConfigError,
+        ConfigTypeError,
+        ConnectionFailedError,
+        NotFoundError,
+        ScouterError,
+        ServerError,
+        TimeoutExceededError,
+        UnknownAliasError,
+    )
+    from .transport import CompressionType, GrpcConfig, HttpConfig, MockConfig
+
+    __version__: str
+
+__all__ = [
+    "BatchConfig",
+    "CompressionType",
+    "ConfigError",
+    "ConfigTypeError",
+    "ConnectionFailedError",
+    "GrpcConfig",
+    "HttpConfig",
+    "MockConfig",
+    "NotFoundError",
+    "ScouterClient",
+    "ScouterError",
+    "ServerError",
+    "SpanEvent",
+    "SpanLink",
+    "TimeoutExceededError",
+    "Trace",
+    "TraceFilters",
+    "TracePage",
+    "TraceSpan",
+    "TraceSummary",
+    "UnknownAliasError",
+    "__version__",
+]
+
+_HOMES = {
+    "BatchConfig": "batch",
+    **dict.fromkeys(("CompressionType", "GrpcConfig", "HttpConfig", "MockConfig"), "transport"),
+    **dict.fromkeys(("ScouterClient", "TraceFilters"), "client"),
+    **dict.fromkeys(("SpanEvent", "SpanLink", "Trace", "TracePage", "TraceSpan", "TraceSummary"), "client"),
+    **dict.fromkeys(
+        (
+            "ConfigError",
+            "ConfigTypeError",
+            "ConnectionFailedError",
+            "NotFoundError",
+            "ScouterError",
+            "ServerError",
+            "TimeoutExceededError",
+            "UnknownAliasError",
+        ),
+        "errors",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,250 @@
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any, TypeVar, overload
+
+from opentelemetry import trace
+from opentelemetry.context.context import Context
+from typing_extensions import Self
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+__version__: str
+
+class Span(trace.Span):
+    """A unit of work. Has everything that an OpenTelemetry span has, and reads like a finished one at any time."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+    def __aenter__(self) -> Awaitable[Self]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None, /
+    ) -> Awaitable[None]: ...
+    def __call__(self, function: _F) -> _F: ...
+    def end(self, end_time: int | None = None) -> None: ...
+    def get_span_context(self) -> trace.SpanContext: ...
+    def is_recording(self) -> bool: ...
+    def set_attribute(self, key: str, value: Any) -> None: ...
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
+    ) -> None: ...
+    def add_link(self, context: trace.SpanContext, attributes: Mapping[str, Any] | None = None) -> None: ...
+    def update_name(self, name: str) -> None: ...
+    def set_status(self, status: trace.Status | trace.StatusCode, description: str | None = None) -> None: ...
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None: ...
+    def set_tag(self, key: str, value: Any) -> None:
+        """Sets a tag: an attribute that Scouter indexes, exported as ``scouter.tag.<key>``."""
+    def set_input(self, value: Any, max_length: int = 5000) -> None:
+        """Sets what went into this piece of work, as JSON text of at most ``max_length`` characters."""
+    def set_output(self, value: Any, max_length: int = 5000) -> None:
+        """Sets what came out of this piece of work, as JSON text of at most ``max_length`` characters."""
+    def set_entity(self, uid: str) -> None:
+        """Ties the span to a Scouter entity."""
+    def _set_output_text(self, text: str, max_length: int) -> None: ...
+    @property
+    def trace_id(self) -> str:
+        """The trace's id, 32 lower-case hexadecimal digits."""
+    @property
+    def span_id(self) -> str:
+        """The span's id, 16 lower-case hexadecimal digits."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def context(self) -> trace.SpanContext: ...
+    @property
+    def parent(self) -> trace.SpanContext | None: ...
+    @property
+    def kind(self) -> trace.SpanKind: ...
+    @property
+    def start_time(self) -> int | None: ...
+    @property
+    def end_time(self) -> int | None: ...
+    @property
+    def attributes(self) -> MappingProxyType[str, Any]: ...
+    @property
+    def events(self) -> tuple[Event, ...]: ...
+    @property
+    def links(self) -> tuple[trace.Link, ...]: ...
+    @property
+    def status(self) -> trace.Status: ...
+    @property
+    def resource(self) -> Resource: ...
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope: ...
+    @property
+    def dropped_attributes(self) -> int: ...
+    @property
+    def dropped_events(self) -> int: ...
+    @property
+    def dropped_links(self) -> int: ...
+    def to_json(self, indent: int | None = 4) -> str:
+        """The span as JSON text, as OpenTelemetry's console exporter prints it."""
+
+class CurrentSpan(Span):
+    """The current span on loan: ``with`` gives the span and leaves it open."""
+
+class Event:
+    """Something that happened while a span ran."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def attributes(self) -> MappingProxyType[str, Any]: ...
+    @property
+    def dropped_attributes(self) -> int: ...
+
+class Resource:
+    """What spans belong to."""
+    @property
+    def attributes(self) -> MappingProxyType[str, Any]: ...
+    @property
+    def schema_url(self) -> str: ...
+    def to_json(self, indent: int | None = 4) -> str: ...
+
+class InstrumentationScope:
+    """The library or component that records spans."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def schema_url(self) -> str | None: ...
+    @property
+    def attributes(self) -> MappingProxyType[str, Any]: ...
+
+class Tracer(trace.Tracer):
+    """Begins spans."""
+
+    def __new__(cls, base_tracer: Tracer) -> Self: ...
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Any = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        *,
+        tags: Mapping[str, Any] | None = None,
+        baggage: Mapping[str, str] | None = None,
+        label: str | None = None,
+        headers: Mapping[str, str] | list[tuple[str | bytes, str | bytes]] | None = None,
+    ) -> Span: ...
+    def start_as_current_span(  # type: ignore[override]
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Any = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+        *,
+        tags: Mapping[str, Any] | None = None,
+        baggage: Mapping[str, str] | None = None,
+        label: str | None = None,
+        headers: Mapping[str, str] | list[tuple[str | bytes, str | bytes]] | None = None,
+    ) -> Span: ...
+    @overload
+    def span(self, name: _F) -> _F: ...
+    @overload
+    def span(
+        self,
+        name: str | None = None,
+        *,
+        kind: trace.SpanKind = ...,
+        attributes: Mapping[str, Any] | None = ...,
+        tags: Mapping[str, str] | None = ...,
+        baggage: Mapping[str, str] | None = ...,
+        label: str | None = ...,
+        max_length: int = ...,
+        capture_input: bool = ...,
+        capture_output: bool = ...,
+        capture_last_stream_item: bool = ...,
+        join_stream_items: bool = ...,
+    ) -> Callable[[_F], _F]:
+        """A decorator: every call of the function runs in a span that holds its arguments and its result."""
+    @property
+    def current_span(self) -> CurrentSpan:
+        """The active span. A ``with`` over it gives the span itself and does not end it."""
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope: ...
+    def is_enabled(self) -> bool: ...
+    def flush(self, timeout_millis: int = 30000) -> bool: ...
+    def shutdown(self, timeout_millis: int = 30000) -> bool: ...
+    def stats(self) -> dict[str, Any]: ...
+
+class TracerProvider(trace.TracerProvider):
+    """Makes tracers."""
+
+    def __new__(cls, settings: dict[str, Any]) -> Self: ...
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Tracer: ...
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Sends what has ended so far; false when that did not succeed in time."""
+    def shutdown(self, timeout_millis: int = 30000) -> bool:
+        """Flushes, and records nothing from then on; false when not everything arrived in time."""
+    def stats(self) -> dict[str, Any]:
+        """How many spans there are, and what became of them."""
+    @property
+    def resource(self) -> Resource: ...
+
+class CallPlan:
+    EMPTY: Any
+    def __new__(
+        cls,
+        name: str,
+        kind: trace.SpanKind | None,
+        attributes: Mapping[str, Any] | None,
+        tags: Mapping[str, str] | None,
+        baggage: Mapping[str, str] | None,
+        label: str | None,
+        max_length: int,
+        capture_input: bool,
+        capture_output: bool,
+        parameters: tuple[tuple[str, int, Any], ...],
+    ) -> Self: ...
+    def begin(self, tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span: ...
+    def finish(self, span: Span, result: Any) -> None: ...
+
+class MemoryTransport:
+    def __new__(cls) -> Self: ...
+    @property
+    def requests(self) -> list[bytes]: ...
+    def spans(self) -> list[dict[str, Any]]: ...
+    def clear(self) -> None: ...
+
+class Client:
+    def __new__(cls, base_url: str, token: str | None = None, timeout: float = 30.0) -> Self: ...
+    def trace(self, trace_id: str) -> str: ...
+    def search(self, filters: str) -> str: ...
+    def spans(self, filters: str) -> str: ...
+    def services(self) -> str: ...
+
+def current_headers() -> dict[str, str]: ...
+def inject(context: Context | None = None) -> list[tuple[str, str]]: ...
+def extract_span_context(
+    headers: Mapping[str, str] | Sequence[tuple[str | bytes, str | bytes]],
+) -> trace.SpanContext | None: ...
+def parse_baggage(header: str) -> dict[str, str]: ...
+def format_baggage(entries: Mapping[str, str]) -> str: ...
+def to_json_text(value: Any, max_length: int = 5000) -> str: ...
+def run_server(arguments: list[str]) -> int: ...

@@ -1,0 +1,101 @@
+"""Tracing: set-up, spans, propagation.
+
+The recommended set-up is two lines, and everything in the process that speaks OpenTelemetry sends its spans to Scouter::
+
+    from opentelemetry import trace
+    from scouter.tracing import ScouterInstrumentor
+
+    ScouterInstrumentor().instrument(attributes={"service.name": "my-service"})
+    tracer = trace.get_tracer("my-service")
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._scouter import Span as ScouterSpan
+    from .._scouter import Tracer as ScouterTracer
+    from ..batch import BatchConfig
+    from .exporters import GrpcSpanExporter, HttpSpanExporter, OtelExportConfig
+    from .instrumentor import ScouterInstrumentor, instrument, uninstrument
+    from .kinds import SpanKind
+    from .manual import flush_tracer, get_tracer, init_tracer, shutdown_tracer
+    from .middleware import ScouterTracingMiddleware
+    from .propagation import (
+        BaggagePropagator,
+        TraceContextPropagator,
+        extract_span_context_from_headers,
+        get_tracing_headers_from_current_span,
+    )
+    from .provider import TracerProvider
+    from .provider import TracerProvider as ScouterTracerProvider
+
+__all__ = [
+    "BaggagePropagator",
+    "BatchConfig",
+    "GrpcSpanExporter",
+    "HttpSpanExporter",
+    "OtelExportConfig",
+    "ScouterInstrumentor",
+    "ScouterSpan",
+    "ScouterTracer",
+    "ScouterTracerProvider",
+    "ScouterTracingMiddleware",
+    "SpanKind",
+    "TraceContextPropagator",
+    "TracerProvider",
+    "extract_span_context_from_headers",
+    "flush_tracer",
+    "get_tracer",
+    "get_tracing_headers_from_current_span",
+    "init_tracer",
+    "instrument",
+    "shutdown_tracer",
+    "uninstrument",
+]
+
+# Name: the module it lives in, and what it is called there.
+_HOMES = {
+    "BaggagePropagator": (".propagation", "BaggagePropagator"),
+    "BatchConfig": ("..batch", "BatchConfig"),
+    "GrpcSpanExporter": (".exporters", "GrpcSpanExporter"),
+    "HttpSpanExporter": (".exporters", "HttpSpanExporter"),
+    "OtelExportConfig": (".exporters", "OtelExportConfig"),
+    "ScouterInstrumentor": (".instrumentor", "ScouterInstrumentor"),
+    "ScouterSpan": (".._scouter", "Span"),
+    "ScouterTracer": (".._scouter", "Tracer"),
+    "ScouterTracerProvider": (".provider", "TracerProvider"),
+    "ScouterTracingMiddleware": (".middleware", "ScouterTracingMiddleware"),
+    "SpanKind": (".kinds", "SpanKind"),
+    "TraceContextPropagator": (".propagation", "TraceContextPropagator"),
+    "TracerProvider": (".provider", "TracerProvider"),
+    "extract_span_context_from_headers": (".propagation", "extract_span_context_from_headers"),
+    "flush_tracer": (".manual", "flush_tracer"),
+    "get_tracer": (".manual", "get_tracer"),
+    "get_tracing_headers_from_current_span": (".propagation", "get_tracing_headers_from_current_span"),
+    "init_tracer": (".manual", "init_tracer"),
+    "instrument": (".instrumentor", "instrument"),
+    "shutdown_tracer": (".manual", "shutdown_tracer"),
+    "uninstrument": (".instrumentor", "uninstrument"),
+}
+
+# What goes wrong inside is told to this logger, and printed only where the program has set logging up.
+logging.getLogger("scouter").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value: object = getattr(import_module(module, __name__), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

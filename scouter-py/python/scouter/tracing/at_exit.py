@@ -1,0 +1,70 @@
+"""Sends what still waits when the process ends, also in children that ``multiprocessing`` made."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from .provider import TracerProvider
+
+FLUSH_DEADLINE_MILLIS = 5_000
+"""How long the end of the process, or ``uninstrument()``, waits for spans to be sent."""
+
+_living: WeakSet[TracerProvider] = WeakSet()
+
+
+class _Children:
+    """Arranges the end of children of ``multiprocessing``, in which functions of ``atexit`` do not run.
+
+    ``multiprocessing`` clears what a child inherited for its end, and then runs what was registered for after the fork.
+    """
+
+    def __init__(self) -> None:
+        self._registered = False
+        self._arranged_in: int | None = None
+
+    def register(self) -> ModuleType | None:
+        """Sees to the children that this process may fork. Does nothing where ``multiprocessing`` is not in use."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and not self._registered:
+            self._registered = True
+            util.register_after_fork(self, _Children._begin)
+        return util
+
+    def arrange(self) -> None:
+        """As :meth:`register`, and sees to this process too if it is such a child."""
+        util = self.register()
+        process = sys.modules.get("multiprocessing.process")
+        if util and process and process.parent_process() is not None and self._arranged_in != os.getpid():
+            self._begin()
+
+    def _begin(self) -> None:
+        self._arranged_in = os.getpid()
+        sys.modules["multiprocessing.util"].Finalize(None, end_all, exitpriority=0)
+
+
+_children = _Children()
+
+
+def watch(provider: TracerProvider) -> None:
+    """Ends the provider in time when the process ends before anybody else did."""
+    _living.add(provider)
+    _children.arrange()
+
+
+def end_all() -> None:
+    """Flushes and shuts down every provider that is left, within one deadline for all."""
+    deadline = time.monotonic() + FLUSH_DEADLINE_MILLIS / 1000
+    for provider in list(_living):
+        provider.shutdown(max(0, int((deadline - time.monotonic()) * 1000)))
+
+
+atexit.register(end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_children.register)

@@ -1,0 +1,91 @@
+"""The tracer provider, and the pipelines that nothing global knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from .. import _scouter
+from . import at_exit, settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..batch import BatchConfig
+    from ..transport import TransportConfig
+    from .exporters import ExporterConfig
+    from .settings import ResourceLike, SpanLimitsLike
+
+__all__ = ["TracerProvider"]
+
+# Whoever has a tracer can still make spans, so its provider stays, and is flushed when the process ends.
+_providers: WeakKeyDictionary[_scouter.Tracer, TracerProvider] = WeakKeyDictionary()
+
+
+class TracerProvider(_scouter.TracerProvider):
+    """An OpenTelemetry tracer provider whose spans go to Scouter, and to a collector when there is an ``exporter``.
+
+    Every argument may be left out. What is not given comes from the ``OTEL_*`` and ``SCOUTER_*`` variables, else from the
+    defaults. An argument beats a variable.
+
+    Args:
+        transport_config: How spans get to Scouter; HTTP to ``http://localhost:8000`` by default.
+        exporter: The collector that gets every span too.
+        batch_config: How spans are gathered before they are sent.
+        sample_ratio: What share of the traces is recorded, from 0.0 to 1.0; a trace that has begun elsewhere follows
+            what was decided there. Beats the exporter's own ratio.
+        scouter_queue: No record queues in this version; only ``None``.
+        attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not set it.
+        resource: What describes the process, as a dict or as an OpenTelemetry ``Resource``.
+        span_limits: Limits as the OpenTelemetry SDK makes them.
+
+    Raises:
+        ConfigError: an argument has a value that cannot work.
+        ConfigTypeError: an argument is of the wrong type.
+    """
+
+    def __new__(
+        cls,
+        transport_config: TransportConfig | None = None,
+        exporter: ExporterConfig | None = None,
+        batch_config: BatchConfig | None = None,
+        sample_ratio: float | None = None,
+        scouter_queue: None = None,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        resource: ResourceLike | Mapping[str, Any] | None = None,
+        span_limits: SpanLimitsLike | None = None,
+    ) -> Self:
+        provider = super().__new__(
+            cls,
+            settings.gather(
+                transport_config=transport_config,
+                exporter=exporter,
+                batch_config=batch_config,
+                sample_ratio=sample_ratio,
+                scouter_queue=scouter_queue,
+                attributes=attributes,
+                resource=resource,
+                span_limits=span_limits,
+            ),
+        )
+        at_exit.watch(provider)
+        return provider
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> _scouter.Tracer:
+        """A tracer whose spans carry this name, version, schema URL and these attributes as their instrumentation scope."""
+        tracer = super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        _providers[tracer] = self
+        return tracer
+
+
+def provider_of(tracer: object) -> TracerProvider | None:
+    """The provider that made a tracer."""
+    return _providers.get(tracer) if isinstance(tracer, _scouter.Tracer) else None

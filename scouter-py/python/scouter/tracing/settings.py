@@ -1,0 +1,137 @@
+"""From the arguments of a set-up call to the settings of a pipeline. Only what code gave; variables come in below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from .. import arguments
+from ..batch import BatchConfig
+from ..errors import ConfigError, ConfigTypeError
+from ..transport import GrpcConfig, HttpConfig, MockConfig, TransportConfig
+from .exporters import ExporterConfig, GrpcSpanExporter, HttpSpanExporter
+
+__all__ = ["ResourceLike", "SpanLimitsLike", "gather"]
+
+_SERVICE = "service."
+_NO_LIMIT = 2**31 - 1
+
+# What OpenTelemetry's SDK calls a limit, and what it is called below.
+_LIMITS = {
+    "max_span_attributes": "attributes",
+    "max_span_attribute_length": "attribute_value_length",
+    "max_events": "events",
+    "max_links": "links",
+    "max_event_attributes": "event_attributes",
+    "max_link_attributes": "link_attributes",
+}
+
+
+@runtime_checkable
+class ResourceLike(Protocol):
+    """A resource as the OpenTelemetry SDK makes them."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What describes the process."""
+
+    @property
+    def schema_url(self) -> str:
+        """Where the attribute names are defined."""
+
+
+@runtime_checkable
+class SpanLimitsLike(Protocol):
+    """Limits as the OpenTelemetry SDK makes them (``opentelemetry.sdk.trace.SpanLimits``). ``None`` means no limit."""
+
+    max_span_attributes: int | None
+    max_events: int | None
+    max_links: int | None
+    max_event_attributes: int | None
+    max_link_attributes: int | None
+
+
+def gather(
+    *,
+    service_name: str | None = None,
+    transport_config: TransportConfig | None = None,
+    exporter: ExporterConfig | None = None,
+    batch_config: BatchConfig | None = None,
+    sample_ratio: float | None = None,
+    scouter_queue: None = None,
+    attributes: Mapping[str, Any] | None = None,
+    resource: ResourceLike | Mapping[str, Any] | None = None,
+    span_limits: SpanLimitsLike | None = None,
+) -> dict[str, Any]:
+    """Checks the arguments and gathers the settings they make.
+
+    Raises:
+        ConfigError: an argument has a value that cannot work.
+        ConfigTypeError: an argument is of the wrong type.
+    """
+    settings: dict[str, Any] = {}
+    described, defaults = _attributes(attributes)
+    described = {**_resource(resource, settings), **described}
+    if service_name is not None:
+        described["service.name"] = arguments.text("service_name", service_name)
+    name = described.pop("service.name", None)
+    if name is not None:
+        settings["service_name"] = arguments.text("service.name", name)
+    if described:
+        settings["resource"] = described
+    if defaults:
+        settings["default_attributes"] = defaults
+    if transport_config is not None:
+        if not isinstance(transport_config, (HttpConfig, GrpcConfig, MockConfig)):
+            raise _wrong("transport_config", transport_config, "HttpConfig, GrpcConfig or MockConfig")
+        settings["transport"] = transport_config._transport()
+    if exporter is not None:
+        if not isinstance(exporter, (HttpSpanExporter, GrpcSpanExporter)):
+            raise _wrong("exporter", exporter, "HttpSpanExporter or GrpcSpanExporter")
+        settings["exporter"] = exporter._exporter()
+    if batch_config is not None:
+        if not isinstance(batch_config, BatchConfig):
+            raise _wrong("batch_config", batch_config, "BatchConfig")
+        settings["batch"] = batch_config._settings()
+    if sample_ratio is not None:
+        settings["sample_ratio"] = arguments.ratio("sample_ratio", sample_ratio)
+    if span_limits is not None:
+        settings["limits"] = _limits(span_limits)
+    if scouter_queue is not None:
+        raise ConfigError("scouter_queue was given, but this version has no record queues yet: leave it out")
+    return settings
+
+
+def _wrong(name: str, value: object, expected: str) -> ConfigTypeError:
+    shown = f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+    return ConfigTypeError(f"{name} is {shown}: give an object of {expected}")
+
+
+def _attributes(given: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What describes the process, and what every span gets."""
+    checked = {} if given is None else arguments.attributes("attributes", given)
+    described = {key: value for key, value in checked.items() if key.startswith(_SERVICE)}
+    defaults = {key: value for key, value in checked.items() if not key.startswith(_SERVICE)}
+    return described, defaults
+
+
+def _resource(given: ResourceLike | Mapping[str, Any] | None, settings: dict[str, Any]) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return arguments.attributes("resource", given)
+    if not isinstance(given, ResourceLike):
+        raise _wrong("resource", given, "opentelemetry.sdk.resources.Resource, or a dict")
+    if given.schema_url:
+        settings["resource_schema_url"] = given.schema_url
+    return arguments.attributes("resource", given.attributes)
+
+
+def _limits(given: SpanLimitsLike) -> dict[str, int]:
+    if not isinstance(given, SpanLimitsLike):
+        raise _wrong("span_limits", given, "opentelemetry.sdk.trace.SpanLimits")
+    limits = {}
+    for theirs, ours in _LIMITS.items():
+        value = getattr(given, theirs, None)
+        limits[ours] = _NO_LIMIT if value is None else arguments.count(f"span_limits.{theirs}", value, least=0)
+    return limits

@@ -1,0 +1,145 @@
+"""How spans get to the Scouter server: :class:`HttpConfig`, :class:`GrpcConfig`, and :class:`MockConfig` for tests.
+
+Each checks its arguments when it is made. Passwords, tokens and header values never appear in a ``repr`` or an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .network import CompressionType, Destination
+
+if TYPE_CHECKING:
+    from ._scouter import MemoryTransport
+
+__all__ = ["CompressionType", "GrpcConfig", "HttpConfig", "MockConfig", "TransportConfig"]
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class HttpConfig(Destination):
+    """Sends over HTTP.
+
+    Args:
+        uri: The server's address. Left out: ``SCOUTER_SERVER_URI``, else ``http://localhost:8000``. Without a path,
+            ``/v1/traces`` is appended.
+        username: For basic authentication, with ``password``.
+        password: For basic authentication, with ``username``.
+        auth_token: Sent as ``Authorization: Bearer …``.
+        headers: Sent with every request.
+        compression: How requests are compressed.
+        timeout: How long one request may take, in seconds.
+        ca_file: A PEM file with the authorities to trust instead of the system's.
+        certificate_file: A PEM file with the client's certificate, with ``key_file``.
+        key_file: A PEM file with the key of the client's certificate.
+    """
+
+    uri: str | None = None
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        auth_token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        compression: CompressionType | str | None = None,
+        timeout: float | None = None,
+        ca_file: str | PathLike[str] | None = None,
+        certificate_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
+    ) -> None:
+        object.__setattr__(self, "uri", uri)
+        Destination.__init__(
+            self, username, password, auth_token, headers, compression, timeout, ca_file, certificate_file, key_file
+        )
+
+    def _transport(self) -> dict[str, Any]:
+        return self._settings("http", self.uri)
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class GrpcConfig(Destination):
+    """Sends over gRPC.
+
+    Args:
+        uri: The server's address. Left out: ``SCOUTER_SERVER_URI``, else ``http://localhost:8000``; the server takes both
+            protocols on one port.
+        username: For basic authentication, with ``password``.
+        password: For basic authentication, with ``username``.
+        auth_token: Sent as ``authorization: Bearer …``.
+        headers: Sent as metadata with every request.
+        compression: How requests are compressed.
+        timeout: How long one request may take, in seconds.
+        ca_file: A PEM file with the authorities to trust instead of the system's.
+        certificate_file: A PEM file with the client's certificate, with ``key_file``.
+        key_file: A PEM file with the key of the client's certificate.
+    """
+
+    uri: str | None = None
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        auth_token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        compression: CompressionType | str | None = None,
+        timeout: float | None = None,
+        ca_file: str | PathLike[str] | None = None,
+        certificate_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
+    ) -> None:
+        object.__setattr__(self, "uri", uri)
+        Destination.__init__(
+            self, username, password, auth_token, headers, compression, timeout, ca_file, certificate_file, key_file
+        )
+
+    def _transport(self) -> dict[str, Any]:
+        return self._settings("grpc", self.uri)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MockConfig:
+    """Keeps what would be sent in memory, for tests. Flush before looking.
+
+    Example::
+
+        kept = MockConfig()
+        tracer = init_tracer(service_name="test", transport_config=kept)
+        with tracer.start_as_current_span("work"):
+            pass
+        flush_tracer()
+        assert [span["name"] for span in kept.spans] == ["work"]
+    """
+
+    _memory: MemoryTransport = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        from ._scouter import MemoryTransport
+
+        object.__setattr__(self, "_memory", MemoryTransport())
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """The spans that were sent, decoded, in the order they were sent."""
+        return self._memory.spans()
+
+    @property
+    def requests(self) -> list[bytes]:
+        """What was sent: one OTLP ``ExportTraceServiceRequest`` each."""
+        return self._memory.requests
+
+    def clear(self) -> None:
+        """Forgets what was sent so far."""
+        self._memory.clear()
+
+    def _transport(self) -> dict[str, Any]:
+        return {"kind": "memory", "memory": self._memory}
+
+
+TransportConfig: TypeAlias = HttpConfig | GrpcConfig | MockConfig
+"""What ``transport_config`` may be."""
