@@ -1,1 +1,63 @@
-//! The Python face of Scouter
+//! The Python face of Scouter: what `scouter._scouter` holds.
+//!
+//! The Python package around it checks arguments and is what users import; this module does what has to be fast. It is
+//! the only crate that knows Python.
+
+mod client;
+mod context;
+mod errors;
+mod headers;
+mod json;
+mod memory;
+mod otel;
+mod plan;
+mod provider;
+mod report;
+mod server;
+mod settings;
+mod span;
+mod tracer;
+mod value;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _scouter {
+    use super::*;
+
+    #[pymodule_export]
+    use super::client::Client;
+    #[pymodule_export]
+    use super::headers::{current_headers, extract_span_context, format_baggage, inject, parse_baggage};
+    #[pymodule_export]
+    use super::json::to_json_text;
+    #[pymodule_export]
+    use super::memory::MemoryTransport;
+    #[pymodule_export]
+    use super::plan::CallPlan;
+    #[pymodule_export]
+    use super::provider::TracerProvider;
+    #[pymodule_export]
+    use super::server::run_server;
+    #[pymodule_export]
+    use super::span::{Event, Resource, Scope, Span};
+    #[pymodule_export]
+    use super::tracer::{CurrentSpan, Tracer};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let trace = py.import("opentelemetry.trace")?;
+        for (abstraction, class) in [
+            ("Span", py.get_type::<Span>().into_any()),
+            ("Span", py.get_type::<CurrentSpan>().into_any()),
+            ("Tracer", py.get_type::<Tracer>().into_any()),
+            ("TracerProvider", py.get_type::<TracerProvider>().into_any()),
+        ] {
+            trace.getattr(abstraction)?.call_method1("register", (class,))?;
+        }
+        // Looked up now, so that the first span does not pay for it.
+        crate::otel::otel(py).map(drop)
+    }
+}

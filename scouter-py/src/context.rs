@@ -1,0 +1,149 @@
+//! The current context of OpenTelemetry: reading it, and making a span current in it.
+//!
+//! OpenTelemetry keeps it in a `ContextVar`. Going there through the C API costs a third of going through
+//! `opentelemetry.context`; where another runtime context is configured, the public functions are used.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt};
+use scouter_span::context::TraceState;
+use scouter_span::{SpanContext, SpanId, TraceFlags, TraceId};
+
+use crate::otel::{Otel, otel};
+use crate::span::Span;
+
+#[expect(unsafe_code, reason = "PyO3 has no safe functions for context variables")]
+mod variable {
+    use pyo3::exceptions::PyRuntimeError;
+    use pyo3::ffi;
+    use pyo3::prelude::*;
+
+    /// The value in the current context, or the variable's default.
+    pub(super) fn get<'py>(variable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = variable.py();
+        let mut value = std::ptr::null_mut();
+        // SAFETY: `variable` is a live object and we are attached. On success `value` is a new reference, or null.
+        let answer = unsafe { ffi::PyContextVar_Get(variable.as_ptr(), std::ptr::null_mut(), &mut value) };
+        if answer < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        // SAFETY: a new reference that nobody else owns, or null.
+        let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
+        value.ok_or_else(|| PyRuntimeError::new_err("the context variable has no value"))
+    }
+
+    /// Sets the value and returns the token that undoes it.
+    pub(super) fn set<'py>(variable: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: both are live objects and we are attached; the result is a new reference, or null with an error set.
+        unsafe {
+            let token = ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr());
+            Bound::from_owned_ptr_or_err(variable.py(), token)
+        }
+    }
+
+    pub(super) fn reset(variable: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        // SAFETY: both are live objects and we are attached. A token of another variable or context is an error, not harm.
+        let answer = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) };
+        if answer == 0 { Ok(()) } else { Err(PyErr::fetch(variable.py())) }
+    }
+}
+
+/// The current context.
+pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let otel = otel(py)?;
+    match &otel.context_variable {
+        Some(context) => variable::get(context.bind(py)),
+        None => otel.get_current.bind(py).call0(),
+    }
+}
+
+/// Makes a context current; the token is for [`detach`].
+pub(crate) fn attach<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let otel = otel(context.py())?;
+    match &otel.context_variable {
+        Some(current) => variable::set(current.bind(context.py()), context),
+        None => otel.attach.bind(context.py()).call1((context,)),
+    }
+}
+
+/// Makes the context current again that was current before.
+pub(crate) fn detach(token: &Bound<'_, PyAny>) -> PyResult<()> {
+    let otel = otel(token.py())?;
+    match &otel.context_variable {
+        Some(current) => variable::reset(current.bind(token.py()), token),
+        None => otel.detach.bind(token.py()).call1((token,)).map(drop),
+    }
+}
+
+/// A copy of a context in which this span is the current one.
+pub(crate) fn with_span<'py>(context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = context.py();
+    let otel = otel(py)?;
+    let copy = otel.context_type.bind(py).call0()?;
+    // `Context` is a dict that refuses changes through its own methods; the dict underneath does not.
+    let entries = copy.cast::<PyDict>()?;
+    let before = context.cast::<PyDict>()?;
+    if !before.is_empty() {
+        entries.as_mapping();
+        entries.update(before.as_mapping())?;
+    }
+    entries.set_item(otel.span_key.bind(py), span)?;
+    Ok(copy)
+}
+
+/// The span that is current in a context.
+pub(crate) fn span_in<'py>(context: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let key = otel(context.py())?.span_key.bind(context.py());
+    match context.cast::<PyDict>() {
+        Ok(entries) => entries.get_item(key),
+        Err(_) => {
+            let found = context.call_method1("get", (key,))?;
+            Ok(if found.is_none() { None } else { Some(found) })
+        }
+    }
+}
+
+/// The span context that a new span has for its parent: that of the given context, else of the current one.
+pub(crate) fn parent_in(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<SpanContext>> {
+    let span = match context {
+        Some(context) if !context.is_none() => span_in(context)?,
+        _ => span_in(&current(py)?)?,
+    };
+    let Some(span) = span else { return Ok(None) };
+    match span.cast::<Span>() {
+        Ok(span) => Ok(span.get().span_context()),
+        Err(_) => span_context_from(&span.call_method0("get_span_context")?),
+    }
+}
+
+/// Reads an OpenTelemetry `SpanContext`; `None` for an invalid one.
+pub(crate) fn span_context_from(context: &Bound<'_, PyAny>) -> PyResult<Option<SpanContext>> {
+    if context.is_none() {
+        return Ok(None);
+    }
+    let trace_id = TraceId::from_int(context.getattr("trace_id")?.extract()?);
+    let span_id = SpanId::from_int(context.getattr("span_id")?.extract()?);
+    let (Some(trace_id), Some(span_id)) = (trace_id, span_id) else { return Ok(None) };
+    let flags: u64 = context.getattr("trace_flags")?.extract()?;
+    let mut read = SpanContext::new(trace_id, span_id, TraceFlags::from_bits(flags as u8));
+    read.is_remote = context.getattr("is_remote")?.is_truthy()?;
+    let state = context.getattr("trace_state")?;
+    if !state.is_none() && state.len()? > 0 {
+        let header: String = state.call_method0("to_header")?.extract()?;
+        read.trace_state = TraceState::parse(&header).unwrap_or_default();
+    }
+    Ok(Some(read))
+}
+
+/// Makes an OpenTelemetry `SpanContext`.
+pub(crate) fn span_context<'py>(py: Python<'py>, context: &SpanContext) -> PyResult<Bound<'py, PyAny>> {
+    let Otel { span_context, trace_flags, trace_state, .. } = otel(py)?;
+    let flags = trace_flags.bind(py).call1((context.flags.bits(),))?;
+    let state = if context.trace_state.is_empty() {
+        trace_state.bind(py).call0()?
+    } else {
+        trace_state.bind(py).call_method1("from_header", ([context.trace_state.as_str()],))?
+    };
+    let trace_id: Bound<'py, PyInt> = context.trace_id.to_int().into_pyobject(py)?;
+    let span_id = context.span_id.to_int();
+    span_context.bind(py).call1((trace_id, span_id, context.is_remote, flags, state))
+}

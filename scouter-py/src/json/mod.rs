@@ -1,0 +1,165 @@
+//! Anything a Python programmer passes around, as JSON text of bounded length.
+//!
+//! It never raises and never recurses without end: what cannot be written is named in angle brackets, and the text stops
+//! growing at its limit, so that the size of a value does not matter.
+
+mod object;
+mod text;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+pub(crate) use text::Text;
+
+/// How many characters are kept where nobody says.
+pub(crate) const DEFAULT_LENGTH: usize = 5000;
+/// Deeper values are named, not written. Python's own recursion limit is not much higher.
+const DEPTH_LIMIT: usize = 64;
+
+/// A value as JSON text of at most `max_length` characters.
+pub(crate) fn to_text(value: &Bound<'_, PyAny>, max_length: usize) -> String {
+    let mut writer = Writer::new(max_length);
+    writer.value(value);
+    writer.finish()
+}
+
+/// A value as JSON text of at most `max_length` characters; longer text is cut and says so at its end.
+#[pyfunction]
+#[pyo3(signature = (value, max_length=DEFAULT_LENGTH))]
+pub(crate) fn to_json_text(value: &Bound<'_, PyAny>, max_length: usize) -> String {
+    to_text(value, max_length)
+}
+
+/// Writes values into one text.
+pub(crate) struct Writer {
+    pub(crate) out: Text,
+    /// The containers being written, to notice one that holds itself.
+    open: Vec<usize>,
+}
+
+impl Writer {
+    pub(crate) fn new(max_length: usize) -> Self {
+        Self { out: Text::new(max_length), open: Vec::new() }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.out.finish()
+    }
+
+    /// Writes one value.
+    pub(crate) fn value(&mut self, value: &Bound<'_, PyAny>) {
+        if self.out.is_full() {
+            return;
+        }
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            self.string(text);
+        } else if value.is_none() {
+            self.out.push("null");
+        } else if let Ok(truth) = value.cast::<PyBool>() {
+            self.out.push(if truth.is_true() { "true" } else { "false" });
+        } else if let Ok(number) = value.cast_exact::<PyInt>() {
+            self.integer(number);
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            self.float(number.value());
+        } else if let Ok(entries) = value.cast_exact::<PyDict>() {
+            self.inside(value, |writer| writer.dict(entries));
+        } else if let Ok(items) = value.cast_exact::<PyList>() {
+            // A copy, because an element's own code may change the list; no longer than what can be written of it.
+            let items = items.get_slice(0, self.out.room() + 1);
+            self.inside(value, |writer| writer.array(items.iter()));
+        } else if let Ok(items) = value.cast_exact::<PyTuple>() {
+            self.inside(value, |writer| writer.array(items.iter()));
+        } else {
+            self.inside(value, |writer| object::write(writer, value));
+        }
+    }
+
+    pub(crate) fn string(&mut self, text: &Bound<'_, PyString>) {
+        match text.to_str() {
+            Ok(text) => self.out.string(text),
+            // Lone surrogates have no place in JSON that others read.
+            Err(_) => self.out.string(&text.to_string_lossy()),
+        }
+    }
+
+    fn integer(&mut self, number: &Bound<'_, PyInt>) {
+        if let Ok(number) = number.extract::<i64>() {
+            self.out.number(number);
+        } else if let Ok(digits) = number.str() {
+            self.out.push(&digits.to_string_lossy());
+        } else {
+            // Python refuses to print integers of more than a few thousand digits.
+            let bits = number.call_method0("bit_length").and_then(|bits| bits.extract::<u64>()).unwrap_or_default();
+            self.out.string(&format!("<int of {bits} bits>"));
+        }
+    }
+
+    fn float(&mut self, number: f64) {
+        if number.is_finite() {
+            self.out.float(number);
+        } else {
+            // JSON has no word for these; protobuf's JSON mapping uses texts.
+            self.out.string(if number.is_nan() {
+                "NaN"
+            } else if number > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            });
+        }
+    }
+
+    /// Writes a value that may hold others, unless it holds itself or lies too deep.
+    fn inside(&mut self, value: &Bound<'_, PyAny>, write: impl FnOnce(&mut Self)) {
+        let place = value.as_ptr().addr();
+        if self.open.contains(&place) {
+            self.out.string("<cycle>");
+        } else if self.open.len() >= DEPTH_LIMIT {
+            self.out.string("<too deep>");
+        } else {
+            self.open.push(place);
+            write(self);
+            self.open.pop();
+        }
+    }
+
+    fn dict(&mut self, entries: &Bound<'_, PyDict>) {
+        // A copy for the same reason as with lists; dicts have no slices, so a large one is copied whole.
+        let entries: Vec<_> = entries.iter().take(self.out.room() + 1).collect();
+        self.object(entries.into_iter());
+    }
+
+    /// Writes keys with values.
+    fn object<'py>(&mut self, entries: impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)>) {
+        self.out.push("{");
+        for (at, (key, value)) in entries.enumerate() {
+            if self.out.is_full() {
+                return;
+            }
+            if at > 0 {
+                self.out.push(", ");
+            }
+            match key.cast::<PyString>() {
+                Ok(key) => self.string(key),
+                Err(_) => self.out.string(&object::name_of(&key)),
+            }
+            self.out.push(": ");
+            self.value(&value);
+        }
+        self.out.push("}");
+    }
+
+    fn array<'py>(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>) {
+        self.out.push("[");
+        for (at, item) in items.enumerate() {
+            if self.out.is_full() {
+                return;
+            }
+            if at > 0 {
+                self.out.push(", ");
+            }
+            self.value(&item);
+        }
+        self.out.push("]");
+    }
+}

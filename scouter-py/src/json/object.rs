@@ -1,0 +1,181 @@
+//! The kinds of objects that JSON does not know.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyType,
+};
+
+use super::Writer;
+
+/// Types of the standard library, looked up once.
+struct Types {
+    enumeration: Py<PyType>,
+    /// Written as `isoformat()`.
+    iso: [Py<PyType>; 3],
+    /// Written as `str()`.
+    text: Vec<Py<PyType>>,
+}
+
+static TYPES: PyOnceLock<Types> = PyOnceLock::new();
+
+fn types(py: Python<'_>) -> PyResult<&'static Types> {
+    TYPES.get_or_try_init(py, || {
+        let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
+            Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+        };
+        Ok(Types {
+            enumeration: class("enum", "Enum")?,
+            iso: [class("datetime", "datetime")?, class("datetime", "date")?, class("datetime", "time")?],
+            text: vec![
+                class("uuid", "UUID")?,
+                class("decimal", "Decimal")?,
+                class("datetime", "timedelta")?,
+                class("pathlib", "PurePath")?,
+                class("fractions", "Fraction")?,
+            ],
+        })
+    })
+}
+
+/// What `str` makes of a key, or the kind of object it is.
+pub(super) fn name_of(key: &Bound<'_, PyAny>) -> String {
+    key.str().map_or_else(|_| placeholder(key), |text| text.to_string_lossy().into_owned())
+}
+
+fn placeholder(value: &Bound<'_, PyAny>) -> String {
+    format!(
+        "<{}>",
+        value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string_lossy().into_owned())
+    )
+}
+
+/// Writes an object of no exact builtin type. What its own code raises ends in a placeholder.
+pub(super) fn write(writer: &mut Writer, value: &Bound<'_, PyAny>) {
+    if try_write(writer, value).is_err() {
+        writer.out.string(&placeholder(value));
+    }
+}
+
+fn is_any(value: &Bound<'_, PyAny>, classes: &[Py<PyType>]) -> PyResult<bool> {
+    for class in classes {
+        if value.is_instance(class.bind(value.py()))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// An attribute that the object's class defines, so that objects which answer to every name are not taken in.
+fn class_has(value: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    value.get_type().hasattr(name)
+}
+
+fn try_write(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    let types = types(py)?;
+    if value.cast::<PyType>().is_ok() {
+        writer.out.string(&value.str()?.to_string_lossy());
+    } else if value.is_instance(types.enumeration.bind(py))? {
+        writer.value(&value.getattr("value")?);
+    } else if class_has(value, pyo3::intern!(py, "model_dump"))? && class_has(value, pyo3::intern!(py, "model_fields"))?
+    {
+        // pydantic 2; its own serialisers decide what a model shows.
+        let fields = value.call_method0("model_dump")?;
+        writer.value(&fields);
+    } else if class_has(value, pyo3::intern!(py, "__dataclass_fields__"))? {
+        let fields = value.getattr("__dataclass_fields__")?;
+        let names: Vec<Bound<'_, PyAny>> = fields.try_iter()?.collect::<PyResult<_>>()?;
+        let entries = names.into_iter().filter_map(|name| {
+            let value = value.getattr(name.cast::<PyString>().ok()?).ok()?;
+            Some((name, value))
+        });
+        writer.object(entries);
+    } else if is_any(value, &types.iso)? {
+        writer.out.string(&value.call_method0("isoformat")?.str()?.to_string_lossy());
+    } else if is_any(value, &types.text)? {
+        writer.out.string(&value.str()?.to_string_lossy());
+    } else {
+        write_builtin_like(writer, value)?;
+    }
+    Ok(())
+}
+
+/// Subclasses of builtins, bytes, sets, mappings, numpy's numbers and arrays, and whatever is left.
+fn write_builtin_like(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        write_bytes(writer, bytes.as_bytes());
+    } else if let Ok(bytes) = value.cast::<PyByteArray>() {
+        write_bytes(writer, &bytes.to_vec());
+    } else if let Ok(text) = value.cast::<PyString>() {
+        writer.string(text);
+    } else if let Ok(number) = value.cast::<PyInt>() {
+        writer.integer(number);
+    } else if let Ok(number) = value.cast::<PyFloat>() {
+        writer.float(number.value());
+    } else if value.cast::<PySet>().is_ok() || value.cast::<PyFrozenSet>().is_ok() {
+        // A copy, because an element's own code may change the set. Sorted where that works, so that equal sets look equal.
+        let items = PyList::empty(py);
+        for item in value.try_iter()? {
+            items.append(item?)?;
+        }
+        if items.sort().is_err() {
+            // Elements of several kinds have no order.
+        }
+        writer.array(items.iter());
+    } else if let Ok(items) = value.cast::<PyTuple>() {
+        write_tuple(writer, value, items)?;
+    } else if let Ok(items) = value.cast::<PyList>() {
+        writer.array(items.get_slice(0, writer.out.room() + 1).iter());
+    } else if let Ok(entries) = value.cast::<PyDict>() {
+        writer.dict(entries);
+    } else if let Ok(entries) = value.cast::<PyMapping>() {
+        let pairs: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)> = entries.items()?.extract()?;
+        writer.object(pairs.into_iter());
+    } else if is_numpy(value)? {
+        write_numpy(writer, value)?;
+    } else {
+        writer.out.string(&value.repr()?.to_string_lossy());
+    }
+    Ok(())
+}
+
+fn write_bytes(writer: &mut Writer, bytes: &[u8]) {
+    match str::from_utf8(bytes) {
+        Ok(text) => writer.out.string(text),
+        Err(_) => writer.out.string(&format!("<{} bytes>", bytes.len())),
+    }
+}
+
+/// Named tuples show their names.
+fn write_tuple(writer: &mut Writer, value: &Bound<'_, PyAny>, items: &Bound<'_, PyTuple>) -> PyResult<()> {
+    if !class_has(value, pyo3::intern!(value.py(), "_fields"))? {
+        writer.array(items.iter());
+        return Ok(());
+    }
+    let names: Vec<Bound<'_, PyAny>> = value.getattr("_fields")?.try_iter()?.collect::<PyResult<_>>()?;
+    writer.object(names.into_iter().zip(items.iter()));
+    Ok(())
+}
+
+fn is_numpy(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(value.get_type().module()?.to_string_lossy() == "numpy")
+}
+
+/// A scalar, or an array that is small enough to be worth its elements.
+fn write_numpy(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let size: usize = value.getattr("size")?.extract()?;
+    if size > writer.out.room() {
+        let shape = value.getattr("shape")?.str()?;
+        writer.out.string(&format!("<array of shape {}>", shape.to_string_lossy()));
+        return Ok(());
+    }
+    let plain = value.call_method0("tolist")?;
+    if plain.get_type().is(value.get_type()) {
+        writer.out.string(&value.repr()?.to_string_lossy());
+    } else {
+        writer.value(&plain);
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The objects of the OpenTelemetry API for Python that the hot path needs, looked up once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+use scouter_span::{SpanKind, StatusCode};
+
+/// See the fields. One for the process; OpenTelemetry's API has no second instance either.
+pub(crate) struct Otel {
+    /// `opentelemetry.context.context.Context`.
+    pub(crate) context_type: Py<PyAny>,
+    /// The `ContextVar` that holds the current context; none when another runtime context was configured.
+    pub(crate) context_variable: Option<Py<PyAny>>,
+    pub(crate) get_current: Py<PyAny>,
+    pub(crate) attach: Py<PyAny>,
+    pub(crate) detach: Py<PyAny>,
+    pub(crate) span_key: Py<PyString>,
+    pub(crate) set_baggage: Py<PyAny>,
+    pub(crate) get_all_baggage: Py<PyAny>,
+    pub(crate) span_context: Py<PyAny>,
+    pub(crate) trace_flags: Py<PyAny>,
+    pub(crate) trace_state: Py<PyAny>,
+    pub(crate) link: Py<PyAny>,
+    pub(crate) status: Py<PyAny>,
+    /// Unset, Ok, Error: the numbers are the same here and there.
+    status_codes: [Py<PyAny>; 3],
+    /// Internal, Server, Client, Producer, Consumer: OTLP's numbers less one.
+    kinds: [Py<PyAny>; 5],
+}
+
+static OTEL: PyOnceLock<Otel> = PyOnceLock::new();
+
+pub(crate) fn otel(py: Python<'_>) -> PyResult<&'static Otel> {
+    OTEL.get_or_try_init(py, || Otel::load(py))
+}
+
+impl Otel {
+    fn load(py: Python<'_>) -> PyResult<Self> {
+        let context = py.import("opentelemetry.context")?;
+        let context_type = py.import("opentelemetry.context.context")?.getattr("Context")?;
+        let runtime = context.getattr("_RUNTIME_CONTEXT")?;
+        let usual = py.import("opentelemetry.context.contextvars_context")?.getattr("ContextVarsRuntimeContext")?;
+        let context_variable = if runtime.get_type().is(&usual) {
+            runtime.getattr_opt("_current_context")?.map(Bound::unbind)
+        } else {
+            None
+        };
+        let trace = py.import("opentelemetry.trace")?;
+        let (status_code, kind) = (trace.getattr("StatusCode")?, trace.getattr("SpanKind")?);
+        let baggage = py.import("opentelemetry.baggage")?;
+        let key = py.import("opentelemetry.trace.propagation")?.getattr("_SPAN_KEY")?;
+        let member = |of: &Bound<'_, PyAny>, name: &str| of.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            context_type: context_type.unbind(),
+            context_variable,
+            get_current: member(&context, "get_current")?,
+            attach: member(&context, "attach")?,
+            detach: member(&context, "detach")?,
+            span_key: key.cast_into::<PyString>()?.unbind(),
+            set_baggage: member(&baggage, "set_baggage")?,
+            get_all_baggage: member(&baggage, "get_all")?,
+            span_context: member(&trace, "SpanContext")?,
+            trace_flags: member(&trace, "TraceFlags")?,
+            trace_state: member(&trace, "TraceState")?,
+            link: member(&trace, "Link")?,
+            status: member(&trace, "Status")?,
+            status_codes: [member(&status_code, "UNSET")?, member(&status_code, "OK")?, member(&status_code, "ERROR")?],
+            kinds: [
+                member(&kind, "INTERNAL")?,
+                member(&kind, "SERVER")?,
+                member(&kind, "CLIENT")?,
+                member(&kind, "PRODUCER")?,
+                member(&kind, "CONSUMER")?,
+            ],
+        })
+    }
+
+    /// The kind that an OpenTelemetry `SpanKind` means; internal for anything else.
+    pub(crate) fn kind_from(&self, kind: &Bound<'_, PyAny>) -> SpanKind {
+        let place = self.kinds.iter().position(|member| kind.is(member));
+        SpanKind::from_number(place.map_or(1, |place| place as u64 + 1))
+    }
+
+    pub(crate) fn kind(&self, kind: SpanKind) -> &Py<PyAny> {
+        &self.kinds[(kind as usize).saturating_sub(1).min(4)]
+    }
+
+    /// The code that an OpenTelemetry `StatusCode` means.
+    pub(crate) fn status_code_from(&self, code: &Bound<'_, PyAny>) -> Option<StatusCode> {
+        let place = self.status_codes.iter().position(|member| code.is(member))?;
+        Some(StatusCode::from_number(place as u64))
+    }
+
+    pub(crate) fn status_code(&self, code: StatusCode) -> &Py<PyAny> {
+        &self.status_codes[code as usize]
+    }
+}

@@ -1,0 +1,150 @@
+//! The tracer provider that Python sees.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use scouter::Scouter;
+use scouter::export::{DestinationStats, FlushError, Stats};
+use scouter_span::Scope;
+
+use crate::report;
+use crate::settings;
+use crate::span::{Resource, read};
+use crate::tracer::Tracer;
+
+/// Makes tracers. The Python package's `TracerProvider` derives from it.
+#[pyclass(frozen, subclass, weakref, module = "scouter._scouter")]
+pub(crate) struct TracerProvider {
+    state: Arc<State>,
+    resource: Py<Resource>,
+}
+
+/// What a provider and its tracers share.
+pub(crate) struct State(Scouter);
+
+impl State {
+    /// Waits without the interpreter's lock.
+    pub(crate) fn flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
+        let outcome = py.detach(|| self.0.flush(Duration::from_millis(timeout_millis)));
+        told(py, "flush", outcome)
+    }
+
+    pub(crate) fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
+        let outcome = py.detach(|| self.0.shutdown(Duration::from_millis(timeout_millis)));
+        told(py, "shutdown", outcome)
+    }
+
+    pub(crate) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stats = self.0.stats();
+        Ok(match stats {
+            Some(stats) => stats_dict(py, &stats)?.into_any(),
+            None => PyDict::new(py).into_any(),
+        })
+    }
+}
+
+fn told(py: Python<'_>, what: &str, outcome: Result<(), FlushError>) -> bool {
+    if let Err(error) = &outcome {
+        report::once(py, &format!("{what} did not bring every span to its destination: {error}"));
+    }
+    outcome.is_ok()
+}
+
+fn stats_dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("started", stats.started)?;
+    dict.set_item("sampled_out", stats.sampled_out)?;
+    dict.set_item("live", stats.live)?;
+    dict.set_item("ended", stats.ended)?;
+    dict.set_item("panics", stats.panics)?;
+    let destinations = PyDict::new(py);
+    for destination in &stats.destinations {
+        destinations.set_item(&destination.name, destination_dict(py, destination)?)?;
+    }
+    dict.set_item("destinations", destinations)?;
+    Ok(dict)
+}
+
+fn destination_dict<'py>(py: Python<'py>, stats: &DestinationStats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("exported", stats.exported)?;
+    dict.set_item("thinned", stats.thinned)?;
+    dict.set_item("queued", stats.queued)?;
+    let dropped = PyDict::new(py);
+    for (reason, spans) in stats.dropped.iter() {
+        dropped.set_item(reason.name(), spans)?;
+    }
+    dict.set_item("dropped", dropped)?;
+    dict.set_item("requests", stats.requests)?;
+    dict.set_item("retries", stats.retries)?;
+    dict.set_item("bytes", stats.bytes)?;
+    dict.set_item("waiting_bytes", stats.waiting_bytes)?;
+    dict.set_item("export_count", stats.latency.count)?;
+    dict.set_item("export_seconds", stats.latency.sum.as_secs_f64())?;
+    dict.set_item("last_error", &stats.last_error)?;
+    Ok(dict)
+}
+
+#[pymethods]
+impl TracerProvider {
+    #[new]
+    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let py = settings.py();
+        let settings = settings::read(settings)?;
+        for complaint in &settings.complaints {
+            report::once(py, complaint);
+        }
+        let started = py.detach(|| settings.start());
+        let scouter = started.map_err(|error| crate::errors::config(py, &error.to_string()))?;
+        let resource = scouter.provider().resource();
+        let attributes = read::proxy(py, resource.view().attributes())?.unbind();
+        let resource = Py::new(py, Resource { attributes, schema_url: resource.schema_url().to_owned() })?;
+        Ok(Self { state: Arc::new(State(scouter)), resource })
+    }
+
+    /// A tracer for the library or component of this name.
+    #[pyo3(signature = (instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None))]
+    fn get_tracer(
+        &self,
+        instrumenting_module_name: Option<&Bound<'_, PyString>>,
+        instrumenting_library_version: Option<&str>,
+        schema_url: Option<&str>,
+        attributes: Option<&Bound<'_, PyAny>>,
+    ) -> Tracer {
+        let name = instrumenting_module_name.map(|name| name.to_string_lossy()).unwrap_or_default();
+        let attributes = settings::owned(attributes);
+        let scope = Scope::new(
+            &name,
+            instrumenting_library_version.unwrap_or_default(),
+            schema_url.unwrap_or_default(),
+            &attributes.iter().map(|(key, value)| (key.as_str(), value.value())).collect::<Vec<_>>(),
+        );
+        Tracer::new(self.state.0.provider().tracer(scope), Arc::clone(&self.state))
+    }
+
+    /// Sends what has ended so far; false when that did not succeed in time.
+    #[pyo3(signature = (timeout_millis=30_000))]
+    fn force_flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
+        self.state.flush(py, timeout_millis)
+    }
+
+    /// Flushes, and records nothing from then on; false when not everything arrived in time.
+    #[pyo3(signature = (timeout_millis=30_000))]
+    fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
+        self.state.shutdown(py, timeout_millis)
+    }
+
+    /// How many spans there are, and what became of them. For every destination, at every moment,
+    /// `started == live + exported + thinned + queued + sum(dropped.values())`.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state.stats(py)
+    }
+
+    /// What the spans belong to.
+    #[getter]
+    fn resource(&self, py: Python<'_>) -> Py<Resource> {
+        self.resource.clone_ref(py)
+    }
+}

@@ -1,0 +1,66 @@
+//! What goes wrong inside, told through the `scouter` logger of Python's `logging`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use scouter::export::{Report, Reporter};
+
+/// The same message again is not news for this long.
+const QUIET: Duration = Duration::from_secs(60);
+
+static SAID: Mutex<Option<HashMap<String, Instant>>> = Mutex::new(None);
+
+fn is_news(message: &str) -> bool {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = said.get_or_insert_default();
+    let now = Instant::now();
+    // Messages carry values; a flood of different ones must not grow without bound either.
+    if said.len() > 256 {
+        said.retain(|_, at| now.duration_since(*at) < QUIET);
+    }
+    if said.len() > 256 || said.get(message).is_some_and(|at| now.duration_since(*at) < QUIET) {
+        return false;
+    }
+    said.insert(message.to_owned(), now);
+    true
+}
+
+/// Warns, at most once a minute for one message. Never raises.
+pub(crate) fn once(py: Python<'_>, message: &str) {
+    if !is_news(message) {
+        return;
+    }
+    let warn = || -> PyResult<()> {
+        let logger = py.import("logging")?.call_method1("getLogger", ("scouter",))?;
+        logger.call_method1("warning", ("%s", message)).map(drop)
+    };
+    // A logging handler that raises is not the tracing path's to feel.
+    let _ = warn();
+}
+
+/// Warns that something failed, with the error's words.
+pub(crate) fn error(py: Python<'_>, what: &str, error: &PyErr) {
+    once(py, &format!("{what}: {}", error.value(py)));
+}
+
+/// Tells the worker's reports to Python. Runs on the worker's thread, which has no part in the interpreter otherwise.
+#[derive(Debug)]
+pub(crate) struct Logger;
+
+impl Reporter for Logger {
+    fn report(&self, report: &Report) {
+        // While the interpreter shuts down there is nobody to tell any more.
+        Python::try_attach(|py| {
+            let mut text = report.message.clone();
+            if report.dropped > 0 {
+                text = format!("{text} ({} spans dropped)", report.dropped);
+            }
+            if !report.destination.is_empty() {
+                text = format!("{}: {text}", report.destination);
+            }
+            once(py, &text);
+        });
+    }
+}

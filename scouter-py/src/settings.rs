@@ -1,0 +1,224 @@
+//! The settings that the Python package hands over, on top of what the environment says.
+//!
+//! The package has checked types and ranges; here a value that is missing or `None` leaves the environment's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping};
+use scouter::transport::Compression;
+use scouter::{Attribute, Attributes, Collector, Connection, Environment, Protocol, Settings};
+use scouter_span::wire::write_value;
+use scouter_span::{Ratio, Value};
+
+use crate::errors;
+use crate::memory::MemoryTransport;
+use crate::report::Logger;
+use crate::value::TakenAttributes;
+
+/// Reads the settings of a provider.
+pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
+    let py = given.py();
+    let environment = Environment::process();
+    let fail = |error: scouter::Error| errors::config(py, &error.to_string());
+    let mut settings = Settings::from_environment(&environment).map_err(fail)?;
+    settings.language = "python";
+    settings.reporter = Arc::new(Logger);
+    settings.service_name = get(given, "service_name")?;
+    settings.resource = attributes(given, "resource")?;
+    settings.resource_schema_url = get(given, "resource_schema_url")?.unwrap_or_default();
+    settings.default_attributes = attributes(given, "default_attributes")?;
+    if let Some(transport) = dict(given, "transport")? {
+        let mut server = Connection::scouter(&environment).map_err(fail)?;
+        server.protocol = protocol(&transport)?;
+        fill(&mut server, &transport, "uri").map_err(|error| error.raised(py))?;
+        settings.server = server;
+    }
+    if let Some(exporter) = dict(given, "exporter")? {
+        let mut complaints = Vec::new();
+        let mut connection =
+            Connection::collector(protocol(&exporter)?, &environment, &mut complaints).map_err(fail)?;
+        settings.complaints.append(&mut complaints);
+        fill(&mut connection, &exporter, "endpoint").map_err(|error| error.raised(py))?;
+        let sample_ratio = ratio(&exporter)?.unwrap_or(Ratio::ALL);
+        if get(&exporter, "batch")? == Some(false) {
+            settings.batch = scouter::export::BatchConfig {
+                max_queue_size: settings.batch.max_queue_size,
+                ..scouter::export::BatchConfig::simple()
+            };
+        }
+        settings.collector = Some(Collector { connection, sample_ratio });
+    }
+    if let Some(batch) = dict(given, "batch")? {
+        read_batch(&mut settings, &batch)?;
+    }
+    if let Some(limits) = dict(given, "limits")? {
+        read_limits(&mut settings, &limits)?;
+    }
+    if let Some(ratio) = ratio(given)? {
+        settings.sample_ratio(ratio);
+    }
+    Ok(settings)
+}
+
+enum Failure {
+    Python(PyErr),
+    Scouter(scouter::Error),
+}
+
+impl Failure {
+    fn raised(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Python(error) => error,
+            Self::Scouter(error) => errors::config(py, &error.to_string()),
+        }
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl From<scouter::Error> for Failure {
+    fn from(error: scouter::Error) -> Self {
+        Self::Scouter(error)
+    }
+}
+
+fn item<'py>(from: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(from.get_item(name)?.filter(|value| !value.is_none()))
+}
+
+fn get<'py, T>(from: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    item(from, name)?.map(|value| value.extract()).transpose()
+}
+
+fn dict<'py>(from: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+    Ok(item(from, name)?.map(|value| value.cast_into::<PyDict>()).transpose()?)
+}
+
+/// Attributes that outlive the mapping they come from.
+pub(crate) fn owned(attributes: Option<&Bound<'_, PyAny>>) -> Attributes {
+    let taken = TakenAttributes::from(attributes, usize::MAX);
+    let own = |value: Value<'_>| match value {
+        Value::Bool(value) => Attribute::Bool(value),
+        Value::I64(value) => Attribute::I64(value),
+        Value::F64(value) => Attribute::F64(value),
+        Value::Str(text) => Attribute::Str(text.to_owned()),
+        other => {
+            let mut content = Vec::new();
+            write_value(&mut content, other, usize::MAX);
+            Attribute::Encoded(content)
+        }
+    };
+    taken.iter().map(|(key, value)| (key.to_owned(), own(value))).collect()
+}
+
+fn attributes(from: &Bound<'_, PyDict>, name: &str) -> PyResult<Attributes> {
+    Ok(owned(item(from, name)?.as_ref()))
+}
+
+fn ratio(from: &Bound<'_, PyDict>) -> PyResult<Option<Ratio>> {
+    let Some(ratio) = get(from, "sample_ratio")? else { return Ok(None) };
+    Ratio::new(ratio).map(Some).map_err(|error| errors::config(from.py(), &format!("sample_ratio: {error}")))
+}
+
+fn protocol(from: &Bound<'_, PyDict>) -> PyResult<Protocol> {
+    let kind: Option<String> = get(from, "kind")?;
+    Ok(match kind.as_deref() {
+        Some("grpc") => Protocol::Grpc,
+        Some("memory") => {
+            let memory = item(from, "memory")?.ok_or_else(|| errors::config(from.py(), "memory is missing"))?;
+            Protocol::Memory(memory.cast::<MemoryTransport>()?.get().memory())
+        }
+        _ => Protocol::Http,
+    })
+}
+
+fn seconds(from: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
+    let Some(value) = get::<f64>(from, name)? else { return Ok(None) };
+    let text = || errors::config(from.py(), &format!("{name} is a number of seconds above 0, not {value}"));
+    Duration::try_from_secs_f64(value).ok().filter(|time| !time.is_zero()).map(Some).ok_or_else(text)
+}
+
+fn fill(connection: &mut Connection, from: &Bound<'_, PyDict>, setting: &str) -> Result<(), Failure> {
+    if let Some(uri) = get::<String>(from, "uri")? {
+        connection.set_address(setting, &uri)?;
+    }
+    if let Some(headers) = item(from, "headers")? {
+        let headers = headers.cast::<PyMapping>().map_err(PyErr::from)?.items()?;
+        connection.headers.extend(headers.extract::<Vec<(String, String)>>()?);
+    }
+    if let Some(token) = get(from, "token")? {
+        connection.token = Some(token);
+    }
+    if let (Some(user), Some(password)) = (get(from, "username")?, get(from, "password")?) {
+        connection.user = Some((user, password));
+    }
+    if let Some(compression) = get::<String>(from, "compression")? {
+        connection.compression = if compression == "gzip" { Compression::Gzip } else { Compression::None };
+    }
+    if let Some(timeout) = seconds(from, "timeout")? {
+        connection.timeout = Some(timeout);
+    }
+    let path = |name: &str| -> PyResult<_> { Ok(get::<String>(from, name)?.map(Into::into)) };
+    if let Some(ca) = path("ca_file")? {
+        connection.files.ca = Some(ca);
+    }
+    if let Some(certificate) = path("certificate_file")? {
+        connection.files.certificate = Some(certificate);
+    }
+    if let Some(key) = path("key_file")? {
+        connection.files.key = Some(key);
+    }
+    Ok(())
+}
+
+fn read_batch(settings: &mut Settings, from: &Bound<'_, PyDict>) -> PyResult<()> {
+    let batch = &mut settings.batch;
+    for (name, field) in [
+        ("max_queue_size", &mut batch.max_queue_size),
+        ("max_queue_bytes", &mut batch.max_queue_bytes),
+        ("max_export_batch_size", &mut batch.max_export_batch_size),
+        ("max_concurrent_exports", &mut batch.max_concurrent_exports),
+    ] {
+        if let Some(value) = get(from, name)? {
+            *field = value;
+        }
+    }
+    if let Some(delay) = get(from, "scheduled_delay_ms")? {
+        batch.scheduled_delay = Duration::from_millis(delay);
+    }
+    if let Some(timeout) = get(from, "export_timeout_ms")? {
+        settings.server.timeout.get_or_insert(Duration::from_millis(timeout));
+        if let Some(collector) = &mut settings.collector {
+            collector.connection.timeout.get_or_insert(Duration::from_millis(timeout));
+        }
+    }
+    Ok(())
+}
+
+fn read_limits(settings: &mut Settings, from: &Bound<'_, PyDict>) -> PyResult<()> {
+    let limits = &mut settings.limits;
+    for (name, field) in [
+        ("attributes", &mut limits.attributes),
+        ("events", &mut limits.events),
+        ("links", &mut limits.links),
+        ("event_attributes", &mut limits.event_attributes),
+        ("link_attributes", &mut limits.link_attributes),
+    ] {
+        if let Some(value) = get(from, name)? {
+            *field = value;
+        }
+    }
+    if let Some(length) = get(from, "attribute_value_length")? {
+        limits.attribute_value_length = length;
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Entering and leaving a span's block.
+
+use pyo3::exceptions::{PyException, PyStopIteration};
+use pyo3::prelude::*;
+use pyo3::types::PyMapping;
+use scouter_span::StatusCode;
+
+use super::{Phase, Span, record};
+use crate::context;
+use crate::otel::otel;
+use crate::report;
+
+/// Begins the span if it waits, and makes it current if that is its manner. What fails is reported, never raised.
+pub(super) fn enter(slf: &Bound<'_, Span>) {
+    let py = slf.py();
+    let span = slf.get();
+    let waiting = match &mut span.lock().phase {
+        // The name stays, for a second use of the object as a decorator it is still waiting for.
+        Phase::Waiting { name, options } => Some((name.clone_ref(py), options.take())),
+        Phase::Begun(_) => None,
+    };
+    if let Some((name, options)) = waiting {
+        let (begun, parent_flags) = span.tracer.get().begin(py, name.bind(py), options.as_deref());
+        let mut inner = span.lock();
+        inner.parent_flags = parent_flags;
+        let before = std::mem::replace(&mut inner.phase, Phase::Begun(begun));
+        inner.baggage = options.and_then(|options| options.baggage);
+        drop(inner);
+        drop(before);
+    }
+    if !span.manner.makes_current {
+        return;
+    }
+    let baggage = span.lock().baggage.take();
+    match make_current(slf, baggage.as_ref()) {
+        Ok(token) => {
+            let before = span.lock().token.replace(token);
+            drop(before);
+        }
+        Err(error) => report::error(py, "a span could not be made current", &error),
+    }
+}
+
+fn make_current(slf: &Bound<'_, Span>, baggage: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let mut current = context::with_span(&context::current(py)?, slf.as_any())?;
+    if let Some(baggage) = baggage {
+        let set = otel(py)?.set_baggage.bind(py);
+        for entry in baggage.bind(py).cast::<PyMapping>()?.items()?.iter() {
+            let (name, value) = entry.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            current = set.call1((name, value, &current))?;
+        }
+    }
+    context::attach(&current).map(Bound::unbind)
+}
+
+/// Makes the former context current again, records an exception that leaves the block, and ends the span.
+pub(super) fn exit(slf: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) {
+    let py = slf.py();
+    let span = slf.get();
+    let token = span.lock().token.take();
+    if let Some(token) = token
+        && let Err(error) = context::detach(token.bind(py))
+    {
+        report::error(py, "the context from before a span could not be made current again", &error);
+    }
+    // What derives from BaseException only (an exit, a cancellation, a closed generator) is no error.
+    if !exception.is_none() && exception.is_instance_of::<PyException>() && span.records() {
+        if span.manner.records_exception {
+            record::record_exception(span, exception, None, None, false);
+        }
+        if span.manner.sets_status {
+            let words = record::exception_summary(exception);
+            span.change(|span| span.set_status(StatusCode::Error, &words));
+        }
+    }
+    if span.manner.ends {
+        span.change(scouter_span::Span::end);
+    }
+}
+
+/// An awaitable that has its result already.
+#[pyclass(module = "scouter._scouter")]
+pub(crate) struct Ready(Option<Py<PyAny>>);
+
+impl Ready {
+    pub(super) const fn new(result: Option<Py<PyAny>>) -> Self {
+        Self(result)
+    }
+}
+
+#[pymethods]
+impl Ready {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&mut self) -> PyResult<()> {
+        Err(PyStopIteration::new_err((self.0.take(),)))
+    }
+}

@@ -1,0 +1,457 @@
+//! The span that Python sees: context manager, asynchronous context manager, decorator, and readable at any time.
+//!
+//! The lock of a span is held only for moments in which nothing calls Python: another thread that uses the same span waits
+//! for a few instructions, and a finaliser or a `__str__` that comes back to the span finds it free.
+
+mod enter;
+pub(crate) mod read;
+pub(crate) mod record;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use scouter_span::view::SpanView;
+use scouter_span::{SpanContext, SpanKind, TraceFlags};
+
+use crate::context;
+use crate::json;
+use crate::tracer::Tracer;
+use crate::value::Taken;
+
+pub(crate) use read::{Event, Resource, Scope};
+
+/// A unit of work. Has everything that an OpenTelemetry span has, and reads like a finished one at any time.
+#[pyclass(frozen, weakref, name = "Span", module = "scouter._scouter")]
+pub(crate) struct Span {
+    tracer: Py<Tracer>,
+    manner: Manner,
+    inner: Mutex<Inner>,
+    /// The OpenTelemetry `SpanContext`, made when somebody first asks.
+    context: PyOnceLock<Py<PyAny>>,
+}
+
+/// What leaving its block does to a span.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) makes_current: bool,
+    pub(crate) ends: bool,
+    pub(crate) records_exception: bool,
+    pub(crate) sets_status: bool,
+}
+
+struct Inner {
+    phase: Phase,
+    /// The parent's flags. The rest of the parent stands in the span's own bytes.
+    parent_flags: TraceFlags,
+    /// Makes the context current again that was current before `__enter__`.
+    token: Option<Py<PyAny>>,
+    /// Becomes current together with the span.
+    baggage: Option<Py<PyAny>>,
+}
+
+enum Phase {
+    /// Asked for, and waiting for its `with`.
+    Waiting {
+        name: Py<PyString>,
+        options: Option<Box<Options>>,
+    },
+    Begun(scouter_span::Span),
+}
+
+/// What a span can be given at its start beside its name.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) context: Option<Py<PyAny>>,
+    pub(crate) kind: SpanKind,
+    pub(crate) attributes: Option<Py<PyAny>>,
+    pub(crate) links: Option<Py<PyAny>>,
+    pub(crate) start_time: Option<u64>,
+    pub(crate) tags: Option<Py<PyAny>>,
+    pub(crate) baggage: Option<Py<PyAny>>,
+    pub(crate) label: Option<Py<PyAny>>,
+    pub(crate) headers: Option<Py<PyAny>>,
+}
+
+impl Options {
+    fn copy(&self, py: Python<'_>) -> Self {
+        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
+        Self {
+            context: copy(&self.context),
+            kind: self.kind,
+            attributes: copy(&self.attributes),
+            links: copy(&self.links),
+            start_time: self.start_time,
+            tags: copy(&self.tags),
+            baggage: copy(&self.baggage),
+            label: copy(&self.label),
+            headers: copy(&self.headers),
+        }
+    }
+}
+
+impl Span {
+    pub(crate) fn waiting(
+        tracer: Py<Tracer>,
+        manner: Manner,
+        name: Py<PyString>,
+        options: Option<Box<Options>>,
+    ) -> Self {
+        Self::new(tracer, manner, Phase::Waiting { name, options }, TraceFlags::NONE, None)
+    }
+
+    pub(crate) fn begun(
+        tracer: Py<Tracer>,
+        manner: Manner,
+        span: scouter_span::Span,
+        parent_flags: TraceFlags,
+    ) -> Self {
+        Self::new(tracer, manner, Phase::Begun(span), parent_flags, None)
+    }
+
+    pub(crate) fn begun_with_baggage(
+        tracer: Py<Tracer>,
+        manner: Manner,
+        span: scouter_span::Span,
+        parent_flags: TraceFlags,
+        baggage: Option<Py<PyAny>>,
+    ) -> Self {
+        Self::new(tracer, manner, Phase::Begun(span), parent_flags, baggage)
+    }
+
+    fn new(
+        tracer: Py<Tracer>,
+        manner: Manner,
+        phase: Phase,
+        parent_flags: TraceFlags,
+        baggage: Option<Py<PyAny>>,
+    ) -> Self {
+        let inner = Mutex::new(Inner { phase, parent_flags, token: None, baggage });
+        Self { tracer, manner, inner, context: PyOnceLock::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The context, once the span has begun.
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        match &self.lock().phase {
+            Phase::Begun(span) => Some(span.context().clone()),
+            Phase::Waiting { .. } => None,
+        }
+    }
+
+    /// Does something to the span if it takes anything in. `change` must not call Python.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut scouter_span::Span)) {
+        if let Phase::Begun(span) = &mut self.lock().phase {
+            change(span);
+        }
+    }
+
+    pub(crate) fn records(&self) -> bool {
+        matches!(&self.lock().phase, Phase::Begun(span) if span.is_recording())
+    }
+
+    /// Reads what the span holds. `read` must not call Python.
+    fn read<T>(&self, read: impl FnOnce(&scouter_span::Span, SpanView<'_>) -> T) -> Option<T> {
+        match &self.lock().phase {
+            Phase::Begun(span) => span.view().map(|view| read(span, view)),
+            Phase::Waiting { .. } => None,
+        }
+    }
+
+    fn value_limit(&self) -> usize {
+        self.tracer.get().limits().attribute_value_length
+    }
+
+    /// Sets an attribute whose value is JSON text of at most `max_length` characters.
+    pub(crate) fn set_json(&self, key: &str, value: &Bound<'_, PyAny>, max_length: usize) {
+        if self.records() {
+            let text = json::to_text(value, max_length);
+            self.change(|span| span.set_attribute(key, text.as_str()));
+        }
+    }
+
+    pub(crate) fn set_text(&self, key: &str, text: &str) {
+        self.change(|span| span.set_attribute(key, text));
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let phase = std::mem::replace(&mut inner.phase, Phase::Begun(scouter_span::Span::not_recorded(NOWHERE)));
+        // Nobody ended it, and nobody can any more. OpenTelemetry does not export such a span; it is counted.
+        if let Phase::Begun(span) = phase {
+            span.abandon();
+        }
+    }
+}
+
+/// Stands where a span was taken out; its ids are never seen.
+const NOWHERE: SpanContext = match (scouter_span::TraceId::from_int(1), scouter_span::SpanId::from_int(1)) {
+    (Some(trace), Some(span)) => SpanContext::new(trace, span, TraceFlags::NONE),
+    _ => panic!("one is not zero"),
+};
+
+#[pymethods]
+impl Span {
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        enter::enter(slf);
+        slf.clone()
+    }
+
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> bool {
+        enter::exit(slf, exception);
+        false
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> enter::Ready {
+        enter::enter(slf);
+        enter::Ready::new(Some(slf.clone().into_any().unbind()))
+    }
+
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> enter::Ready {
+        enter::exit(slf, exception);
+        enter::Ready::new(None)
+    }
+
+    /// Makes the span's options a decorator: every call of the function runs in a new span.
+    fn __call__<'py>(slf: &Bound<'py, Self>, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let again = slf.getattr("_again")?;
+        slf.py().import("scouter.tracing._scoped")?.call_method1("decorate", (again, function))
+    }
+
+    /// A new span that waits for its `with`, with the options of this one.
+    fn _again(&self, py: Python<'_>) -> PyResult<Self> {
+        let (name, options) = match &self.lock().phase {
+            Phase::Waiting { name, options } => {
+                (name.clone_ref(py), options.as_ref().map(|options| Box::new(options.copy(py))))
+            }
+            Phase::Begun(_) => {
+                return Err(pyo3::exceptions::PyRuntimeError::new_err(
+                    "this span has begun and cannot decorate a function; use tracer.start_as_current_span(...) for that",
+                ));
+            }
+        };
+        Ok(Self::waiting(self.tracer.clone_ref(py), self.manner, name, options))
+    }
+
+    fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let context = self.span_context();
+        let Some(context) = context else {
+            return py.import("opentelemetry.trace")?.getattr("INVALID_SPAN_CONTEXT");
+        };
+        let made = self.context.get_or_try_init(py, || context::span_context(py, &context).map(Bound::unbind))?;
+        Ok(made.bind(py).clone())
+    }
+
+    fn is_recording(&self) -> bool {
+        self.records()
+    }
+
+    fn set_attribute(&self, key: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) {
+        if !self.records() {
+            return;
+        }
+        let Some(value) = Taken::from(value, self.value_limit()) else { return };
+        match key.to_str() {
+            Ok(key) => self.change(|span| span.set_attribute(key, value.value())),
+            Err(_) => self.change(|span| span.set_attribute(&key.to_string_lossy(), value.value())),
+        }
+    }
+
+    fn set_attributes(&self, attributes: &Bound<'_, PyAny>) {
+        record::set_attributes(self, attributes);
+    }
+
+    #[pyo3(signature = (name, attributes=None, timestamp=None))]
+    fn add_event(&self, name: &str, attributes: Option<&Bound<'_, PyAny>>, timestamp: Option<u64>) {
+        record::add_event(self, name, attributes, timestamp);
+    }
+
+    #[pyo3(signature = (context, attributes=None))]
+    fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
+        record::add_link(self, context, attributes);
+    }
+
+    fn update_name(&self, name: &str) {
+        self.change(|span| span.update_name(name));
+    }
+
+    #[pyo3(signature = (status, description=None))]
+    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&str>) -> PyResult<()> {
+        record::set_status(self, status, description)
+    }
+
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    fn record_exception(
+        &self,
+        exception: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<u64>,
+        escaped: bool,
+    ) {
+        record::record_exception(self, exception, attributes, timestamp, escaped);
+    }
+
+    #[pyo3(signature = (end_time=None))]
+    fn end(&self, end_time: Option<u64>) {
+        self.change(|span| match end_time {
+            Some(time) => span.end_at(time),
+            None => span.end(),
+        });
+    }
+
+    /// Sets a tag: an attribute that the backend indexes, exported as `scouter.tag.<key>`.
+    fn set_tag(&self, key: &str, value: &Bound<'_, PyAny>) {
+        record::set_tag(self, key, value);
+    }
+
+    /// Sets what went into this piece of work, as JSON text of at most `max_length` characters.
+    #[pyo3(signature = (value, max_length=json::DEFAULT_LENGTH))]
+    fn set_input(&self, value: &Bound<'_, PyAny>, max_length: usize) {
+        self.set_json(record::INPUT, value, max_length);
+    }
+
+    /// Sets what came out of this piece of work, as JSON text of at most `max_length` characters.
+    #[pyo3(signature = (value, max_length=json::DEFAULT_LENGTH))]
+    fn set_output(&self, value: &Bound<'_, PyAny>, max_length: usize) {
+        self.set_json(record::OUTPUT, value, max_length);
+    }
+
+    /// Sets what came out to text that is JSON already; longer text is cut and says so.
+    fn _set_output_text(&self, text: &str, max_length: usize) {
+        let mut cut = json::Text::new(max_length);
+        cut.push(text);
+        self.set_text(record::OUTPUT, &cut.finish());
+    }
+
+    /// Ties the span to a Scouter entity.
+    fn set_entity(&self, uid: &str) {
+        self.set_text(record::ENTITY, uid);
+    }
+
+    /// The trace id, 32 lower-case hexadecimal digits.
+    #[getter]
+    fn trace_id(&self) -> String {
+        self.span_context().map_or_else(|| "0".repeat(32), |context| context.trace_id.to_string())
+    }
+
+    /// The span id, 16 lower-case hexadecimal digits.
+    #[getter]
+    fn span_id(&self) -> String {
+        self.span_context().map_or_else(|| "0".repeat(16), |context| context.span_id.to_string())
+    }
+
+    #[getter]
+    fn context<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().get_span_context(slf.py())
+    }
+
+    #[getter]
+    fn name(&self, py: Python<'_>) -> Py<PyString> {
+        let waiting = match &self.lock().phase {
+            Phase::Waiting { name, .. } => Some(name.clone_ref(py)),
+            Phase::Begun(_) => None,
+        };
+        waiting.unwrap_or_else(|| {
+            let name = self.read(|_, view| view.name().to_owned()).unwrap_or_default();
+            PyString::new(py, &name).unbind()
+        })
+    }
+
+    #[getter]
+    fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        read::kind(self, py)
+    }
+
+    #[getter]
+    fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        read::parent(self, py)
+    }
+
+    #[getter]
+    fn start_time(&self) -> Option<u64> {
+        self.read(|_, view| view.start_time())
+    }
+
+    #[getter]
+    fn end_time(&self) -> Option<u64> {
+        self.read(|_, view| view.end_time()).filter(|time| *time > 0)
+    }
+
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        read::attributes(self, py)
+    }
+
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        read::events(self, py)
+    }
+
+    #[getter]
+    fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        read::links(self, py)
+    }
+
+    #[getter]
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        read::status(self, py)
+    }
+
+    #[getter]
+    fn resource(&self, py: Python<'_>) -> PyResult<Py<Resource>> {
+        self.tracer.get().resource(py)
+    }
+
+    #[getter]
+    fn instrumentation_scope(&self, py: Python<'_>) -> PyResult<Py<Scope>> {
+        self.tracer.get().scope(py)
+    }
+
+    #[getter]
+    fn dropped_attributes(&self) -> u32 {
+        self.read(|span, _| span.dropped().attributes).unwrap_or_default()
+    }
+
+    #[getter]
+    fn dropped_events(&self) -> u32 {
+        self.read(|span, _| span.dropped().events).unwrap_or_default()
+    }
+
+    #[getter]
+    fn dropped_links(&self) -> u32 {
+        self.read(|span, _| span.dropped().links).unwrap_or_default()
+    }
+
+    /// The span as JSON text, in the form in which OpenTelemetry's console exporter prints it.
+    #[pyo3(signature = (indent=Some(4)))]
+    fn to_json<'py>(slf: &Bound<'py, Self>, indent: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = PyDict::new(slf.py());
+        arguments.set_item("indent", indent)?;
+        slf.py().import("scouter.tracing._readable")?.getattr("to_json")?.call((slf,), Some(&arguments))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let name = self.name(py);
+        let name = name.bind(py).to_string_lossy();
+        match self.span_context() {
+            Some(context) => format!("Span(name={name:?}, trace_id={}, span_id={})", context.trace_id, context.span_id),
+            None => format!("Span(name={name:?}, waiting for its with block)"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A running Scouter.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use scouter_export::{FlushError, Pipeline, Stats, Worker};
+use scouter_span::{Scope, Tracer, TracerProvider};
+
+use crate::error::Error;
+
+/// How long dropping the handle may take.
+const DROP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Tracers, and the pipeline behind them. Dropping it sends what is left, for at most five seconds.
+#[derive(Debug)]
+#[must_use = "dropping this ends tracing: keep it as long as the program runs, `let scouter = ...`, not `let _ = ...`"]
+pub struct Scouter {
+    provider: TracerProvider,
+    /// None when the SDK is disabled: then nothing is recorded and nothing runs.
+    pipeline: Option<Arc<Pipeline>>,
+}
+
+impl Scouter {
+    pub(crate) const fn new(provider: TracerProvider, pipeline: Option<Arc<Pipeline>>) -> Self {
+        Self { provider, pipeline }
+    }
+
+    /// A tracer for the library or component of this name.
+    pub fn tracer(&self, name: &str) -> Tracer {
+        self.provider.tracer(Scope::new(name, "", "", &[]))
+    }
+
+    /// What begins spans.
+    pub const fn provider(&self) -> &TracerProvider {
+        &self.provider
+    }
+
+    /// Blocks until every span that has ended is sent, for at most this long.
+    ///
+    /// # Errors
+    /// The time was up, or spans were dropped meanwhile.
+    pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
+        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.flush(timeout))
+    }
+
+    /// Records nothing from now on, and sends what is left, for at most this long. A second call gives the first one's outcome.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush).
+    pub fn shutdown(&self, timeout: Duration) -> Result<(), FlushError> {
+        self.provider.close();
+        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.shutdown(timeout))
+    }
+
+    /// What has become of every span; `None` when the SDK is disabled.
+    pub fn stats(&self) -> Option<Stats> {
+        self.pipeline.as_ref().map(|pipeline| pipeline.stats())
+    }
+}
+
+impl Drop for Scouter {
+    fn drop(&mut self) {
+        // What did not arrive is counted and reported by the pipeline; a destructor has nobody to tell.
+        let _ = self.shutdown(DROP_DEADLINE);
+    }
+}
+
+/// The one worker of this process.
+pub(crate) fn worker() -> Result<Worker, Error> {
+    static WORKER: Mutex<Option<Worker>> = Mutex::new(None);
+    let mut worker = WORKER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(worker) = &*worker {
+        return Ok(worker.clone());
+    }
+    Ok(worker.insert(Worker::start()?).clone())
+}
