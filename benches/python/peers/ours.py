@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
+
 from scouter import HttpConfig
 from scouter.tracing import (
     ScouterInstrumentor,
