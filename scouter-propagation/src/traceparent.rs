@@ -94,8 +94,8 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<TraceParent, TraceParentError> {
     let Some(head) = text.first_chunk::<LENGTH>() else {
         return Err(TraceParentError::TooShort { actual: text.len() });
     };
-    let eight = |at: usize| read(u64::from_be_bytes(array::from_fn(|place| head[at + place])));
-    let (ends, a) = read(u64::from_be_bytes([b'0', b'0', b'0', b'0', head[0], head[1], head[53], head[54]]));
+    let eight = |at: usize| read(u64::from_le_bytes(array::from_fn(|place| head[at + place])));
+    let (ends, a) = read(u64::from_le_bytes([b'0', b'0', b'0', b'0', head[0], head[1], head[53], head[54]]));
     let (trace_0, b) = eight(3);
     let (trace_1, c) = eight(11);
     let (trace_2, d) = eight(19);
@@ -106,7 +106,7 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<TraceParent, TraceParentError> {
     if (a & b & c & d & e & f & g) != HIGH_BITS || dashes != 0 {
         return Err(first_fault(head));
     }
-    let [_, _, version, flags] = ends.to_be_bytes();
+    let [_, _, version, flags] = ends.to_le_bytes();
     match (version, text.get(LENGTH)) {
         (0xff, _) => return Err(TraceParentError::ForbiddenVersion),
         (0, Some(_)) => return Err(TraceParentError::TooLong { actual: text.len() }),
@@ -114,12 +114,12 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<TraceParent, TraceParentError> {
         _ => {}
     }
     let trace_id =
-        u128::from(trace_0) << 96 | u128::from(trace_1) << 64 | u128::from(trace_2) << 32 | u128::from(trace_3);
-    let parent_id = u64::from(parent_0) << 32 | u64::from(parent_1);
+        u128::from(trace_0) | u128::from(trace_1) << 32 | u128::from(trace_2) << 64 | u128::from(trace_3) << 96;
+    let parent_id = u64::from(parent_0) | u64::from(parent_1) << 32;
     Ok(TraceParent {
         version,
-        trace_id: TraceId::from_int(trace_id).ok_or(TraceParentError::ZeroTraceId)?,
-        parent_id: SpanId::from_int(parent_id).ok_or(TraceParentError::ZeroParentId)?,
+        trace_id: TraceId::from_int(trace_id.swap_bytes()).ok_or(TraceParentError::ZeroTraceId)?,
+        parent_id: SpanId::from_int(parent_id.swap_bytes()).ok_or(TraceParentError::ZeroParentId)?,
         flags: TraceFlags::from_bits(if version == 0 { flags } else { flags & KNOWN_FLAGS }),
     })
 }
@@ -127,17 +127,15 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<TraceParent, TraceParentError> {
 /// The value of a `traceparent` header for this context, in version 00 and ASCII.
 pub fn format(context: &SpanContext) -> [u8; LENGTH] {
     let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let trace_id = context.trace_id.to_int();
-    let parent_id = context.span_id.to_int();
-    let [.., high, low] = write(u32::from(context.flags.bits()));
-    out[3..11].copy_from_slice(&write((trace_id >> 96) as u32));
-    out[11..19].copy_from_slice(&write((trace_id >> 64) as u32));
-    out[19..27].copy_from_slice(&write((trace_id >> 32) as u32));
-    out[27..35].copy_from_slice(&write(trace_id as u32));
-    out[36..44].copy_from_slice(&write((parent_id >> 32) as u32));
-    out[44..52].copy_from_slice(&write(parent_id as u32));
-    out[53] = high;
-    out[54] = low;
+    let trace_id = context.trace_id.to_int().swap_bytes();
+    let parent_id = context.span_id.to_int().swap_bytes();
+    out[3..11].copy_from_slice(&write(trace_id as u32));
+    out[11..19].copy_from_slice(&write((trace_id >> 32) as u32));
+    out[19..27].copy_from_slice(&write((trace_id >> 64) as u32));
+    out[27..35].copy_from_slice(&write((trace_id >> 96) as u32));
+    out[36..44].copy_from_slice(&write(parent_id as u32));
+    out[44..52].copy_from_slice(&write((parent_id >> 32) as u32));
+    out[53..].copy_from_slice(&write(u32::from(context.flags.bits()))[..2]);
     out
 }
 
@@ -148,30 +146,33 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// The number that eight lower-case hexadecimal digits stand for, and [`HIGH_BITS`] if that is what they all are.
+/// The four bytes that eight lower-case hexadecimal digits stand for, and [`HIGH_BITS`] if that is what they all are. The
+/// first digit and the first byte are the lowest.
 ///
 /// Adding `0x80 - first` sets the high bit of the bytes from `first` on, adding `0x7f - last` that of the bytes after
-/// `last`; no sum of ASCII bytes carries into its neighbour, and others are found by their own high bit.
+/// `last`. Sums of ASCII bytes do not carry into the next byte. A byte that is not ASCII gets the same bit from both sums,
+/// so that at least the lowest one of them is found, whatever it carries into the next one.
 #[inline(always)]
 const fn read(digits: u64) -> (u32, u64) {
     let numeral = digits.wrapping_add(each(0x80 - b'0')) & !digits.wrapping_add(each(0x7f - b'9'));
     let letter = (digits.wrapping_add(each(0x80 - b'a')) & !digits.wrapping_add(each(0x7f - b'f'))) & HIGH_BITS;
-    let valid = (numeral | letter) & HIGH_BITS & !digits;
-    let nibbles = (digits & each(0x0f)) + (letter >> 7) * 9;
-    let bytes = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
+    let valid = (numeral | letter) & HIGH_BITS;
+    let nibbles = (digits & each(0x0f)) + (letter >> 4) + (letter >> 7);
+    let bytes = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
     let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
     ((pairs | pairs >> 16) as u32, valid)
 }
 
-/// Eight lower-case hexadecimal digits.
+/// The eight lower-case hexadecimal digits of four bytes; the first byte and the first digit are the lowest.
 #[inline(always)]
-const fn write(number: u32) -> [u8; 8] {
-    let number = number as u64;
-    let pairs = (number << 16 | number) & 0x0000_ffff_0000_ffff;
+const fn write(bytes: u32) -> [u8; 8] {
+    let bytes = bytes as u64;
+    let pairs = (bytes << 16 | bytes) & 0x0000_ffff_0000_ffff;
     let bytes = (pairs << 8 | pairs) & 0x00ff_00ff_00ff_00ff;
-    let nibbles = (bytes << 4 | bytes) & each(0x0f);
+    let nibbles = (bytes << 8 | bytes >> 4) & each(0x0f);
     let letters = ((nibbles + each(6)) >> 4) & each(1);
-    (nibbles + each(b'0') + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
+    // Seven characters lie between '9' and 'A', and the bit 0x20, which digits have anyway, makes lower case of 'A'.
+    ((nibbles + each(b'0') + ((letters << 3) - letters)) | each(0x20)).to_le_bytes()
 }
 
 /// What is wrong with a text that has a wrong character, from the left.
@@ -193,19 +194,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_in_every_place_of_a_block() {
-        for place in 0..8 {
-            for byte in 0..=u8::MAX {
-                let mut digits = *b"09af5c0d";
-                digits[place] = byte;
-                let expected = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-                let (number, valid) = read(u64::from_be_bytes(digits));
-                assert_eq!(valid == HIGH_BITS, expected, "{digits:?}");
-                if expected {
-                    let text = std::str::from_utf8(&digits).unwrap();
-                    assert_eq!(number, u32::from_str_radix(text, 16).unwrap());
-                    assert_eq!(write(number), digits);
-                }
+    fn every_two_bytes_in_every_place_of_a_block() {
+        for (place, pair) in (0..7).flat_map(|place| (0..=u16::MAX).map(move |pair| (place, pair.to_le_bytes()))) {
+            let mut digits = *b"09af5c0d";
+            digits[place..place + 2].copy_from_slice(&pair);
+            let expected = pair.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let (bytes, valid) = read(u64::from_le_bytes(digits));
+            assert_eq!(valid == HIGH_BITS, expected, "{digits:?}");
+            if expected {
+                let text = str::from_utf8(&digits).unwrap();
+                assert_eq!(bytes.swap_bytes(), u32::from_str_radix(text, 16).unwrap());
+                assert_eq!(write(bytes), digits);
             }
         }
     }

@@ -45,6 +45,7 @@ fn each_header_is_read_as_the_standard_says() {
         (&members, Ok(&members), "list: 32 list-members"),
         (&one_more, Err("too many members"), "list: 32 list-members"),
         (&thirty_two_with_empty, Ok(&numbered(1, 30)), "list: an empty list-member is one"),
+        (&format!("{thirty_two_with_empty},"), Err("too many members"), "list: an empty list-member is one"),
         (&format!("{members},"), Err("too many members"), "list: an empty list-member is one"),
         // Keys
         (every_key_character, Ok(every_key_character), "Key"),

@@ -58,7 +58,7 @@ impl Entry {
 
     /// How long it is in the header, in bytes.
     pub(super) fn length(&self) -> usize {
-        let value: usize = utf8_percent_encode(&self.value, ENCODED).map(str::len).sum();
+        let value: usize = self.value.bytes().map(|byte| if is_plain(byte) { 1 } else { 3 }).sum();
         let metadata = if self.metadata.is_empty() { 0 } else { 1 + self.metadata.len() };
         self.key.len() + 1 + value + metadata
     }
@@ -119,14 +119,14 @@ fn check_key(key: &str) -> Result<(), BaggageError> {
     if key.is_empty() {
         return Err(BaggageError::EmptyKey);
     }
-    match key.chars().find(|&character| !is_token_character(character)) {
+    match first_outside(key, is_token_character) {
         Some(character) => Err(BaggageError::KeyCharacter { key: key.chars().take(64).collect(), character }),
         None => Ok(()),
     }
 }
 
 fn check_value(key: &str, value: &str) -> Result<(), BaggageError> {
-    match value.chars().find(|&character| !is_baggage_octet(character)) {
+    match first_outside(value, is_baggage_octet) {
         Some(character) => Err(BaggageError::ValueCharacter { key: key.to_owned(), character }),
         None => Ok(()),
     }
@@ -137,15 +137,28 @@ fn check_percent(key: &str, value: &str) -> Result<(), BaggageError> {
     if value.split('%').skip(1).all(is_encoded) { Ok(()) } else { Err(BaggageError::Percent { key: key.to_owned() }) }
 }
 
+/// The first character that is not allowed. All alphabets are ASCII, so the first byte outside starts one.
+fn first_outside(text: &str, allowed: fn(u8) -> bool) -> Option<char> {
+    text[text.bytes().position(|byte| !allowed(byte))?..].chars().next()
+}
+
 /// `tchar` of RFC 7230, section 3.2.6.
-const fn is_token_character(character: char) -> bool {
-    character.is_ascii_alphanumeric()
-        || matches!(character, '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '.' | '^' | '_' | '`' | '|' | '~')
+const fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 /// `baggage-octet` of section 3.3.1.
-const fn is_baggage_octet(character: char) -> bool {
-    matches!(character, '!'..='~') && !matches!(character, '"' | ',' | ';' | '\\')
+const fn is_baggage_octet(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b',' | b';' | b'\\')
+}
+
+/// Whether a byte of a value travels as it is; the others are those of [`ENCODED`] and all that is not ASCII.
+const fn is_plain(byte: u8) -> bool {
+    is_baggage_octet(byte) && byte != b'%'
 }
 
 #[cfg(test)]
@@ -158,8 +171,7 @@ mod tests {
             let value = char::from(byte).to_string();
             let mut text = String::new();
             Entry::new("k", value.clone()).unwrap().write(&mut text);
-            let plain = is_baggage_octet(char::from(byte)) && byte != b'%';
-            assert_eq!(text, if plain { format!("k={value}") } else { format!("k=%{byte:02X}") });
+            assert_eq!(text, if is_plain(byte) { format!("k={value}") } else { format!("k=%{byte:02X}") });
         }
     }
 
