@@ -1,0 +1,41 @@
+"""What the three services have in common: where the others are, how spans are sent, and the life of a service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from scouter import BatchConfig, GrpcConfig, HttpConfig
+from scouter.tracing import ScouterInstrumentor
+
+HELLO_URL = os.environ.get("HELLO_URL", "http://127.0.0.1:8081")
+GOODBYE_URL = os.environ.get("GOODBYE_URL", "http://127.0.0.1:8082")
+
+TRANSPORTS = {"http": HttpConfig, "grpc": GrpcConfig}
+
+
+def transport() -> HttpConfig | GrpcConfig:
+    """The transport that ``SCOUTER_TRANSPORT`` names, to the server at ``SCOUTER_SERVER_URI``."""
+    name = os.environ.get("SCOUTER_TRANSPORT", "http")
+    if name not in TRANSPORTS:
+        raise SystemExit(f"SCOUTER_TRANSPORT is {name!r}: give one of {', '.join(TRANSPORTS)}")
+    return TRANSPORTS[name]()
+
+
+def traced(service_name: str) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The lifespan of a service: traced from its start to its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ScouterInstrumentor().instrument(
+            transport_config=transport(),
+            batch_config=BatchConfig(scheduled_delay_ms=200),
+            attributes={"service.name": service_name},
+        )
+        yield
+        ScouterInstrumentor().uninstrument()
+
+    return lifespan
