@@ -61,7 +61,7 @@ pub async fn unavailability_passes(far_end: &dyn FarEnd) {
 ///
 /// When it is not so.
 pub async fn hanging_ends_in_timeout(far_end: &dyn FarEnd) {
-    const LIMIT: Duration = Duration::from_millis(250);
+    const LIMIT: Duration = Duration::from_secs(1);
     let transport = far_end.transport(LIMIT);
     far_end.behave(Behaviour::Hang);
     let begun = Instant::now();
@@ -69,7 +69,7 @@ pub async fn hanging_ends_in_timeout(far_end: &dyn FarEnd) {
     let elapsed = begun.elapsed();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.is_retryable(), "a timeout must be retryable: {error}");
-    assert!(elapsed >= LIMIT && elapsed < LIMIT * 20, "gave up after {elapsed:?} instead of {LIMIT:?}");
+    assert!(elapsed >= LIMIT && elapsed < LIMIT * 10, "gave up after {elapsed:?} instead of {LIMIT:?}");
     assert!(far_end.arrived().len() <= 1, "the payload was sent more than once");
     passes(far_end, &*transport, "after a timeout").await;
 }
@@ -106,7 +106,7 @@ pub async fn restart_is_survived(far_end: &dyn FarEnd) {
 ///
 /// When one does.
 pub async fn credentials_stay_secret(far_end: &dyn FarEnd) {
-    let transport = far_end.transport(Duration::from_millis(250));
+    let transport = far_end.transport(Duration::from_secs(1));
     let mut texts = vec![format!("{transport:?}")];
     for behaviour in [Behaviour::Refuse, Behaviour::TooLarge, Behaviour::Unavailable(Duration::ZERO), Behaviour::Hang] {
         far_end.behave(behaviour);

@@ -9,7 +9,6 @@ use crate::tls::TlsConfig;
 
 /// How to send over gRPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "read by the implementation, which is switched off"))]
 pub struct GrpcConfig {
     pub(crate) endpoint: Endpoint,
     pub(crate) headers: Headers,

@@ -1,6 +1,6 @@
 //! OTLP over gRPC.
 //!
-//! [`GrpcConfig`] is always here; [`Grpc`] comes with the cargo feature `grpc`.
+//! [`GrpcConfig`] is always here; `Grpc` comes with the cargo feature `grpc`.
 
 #[cfg(feature = "grpc")]
 mod answer;

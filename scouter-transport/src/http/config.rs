@@ -10,7 +10,6 @@ use crate::tls::TlsConfig;
 
 /// How to send over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "read by the implementation, which is switched off"))]
 pub struct HttpConfig {
     pub(crate) endpoints: [Endpoint; 2],
     pub(crate) headers: Headers,

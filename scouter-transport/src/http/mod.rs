@@ -1,6 +1,6 @@
 //! OTLP over HTTP/1.1.
 //!
-//! [`HttpConfig`] is always here; [`Http`] comes with the cargo feature `http`.
+//! [`HttpConfig`] is always here; `Http` comes with the cargo feature `http`.
 
 mod config;
 #[cfg(feature = "http")]

@@ -195,7 +195,7 @@ async fn slow_answers_pass_within_the_timeout_only() {
     assert_eq!(outcome(Act::Drip(FINE.into())).await.unwrap().body, "fine");
     for half in ["", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfi"] {
         let url = receiver(vec![Act::SayAndHang(half.into()), say(FINE)]).await;
-        let config = HttpConfig::new(Endpoint::from_user(&url).unwrap()).timeout(Duration::from_millis(250));
+        let config = HttpConfig::new(Endpoint::from_user(&url).unwrap()).timeout(Duration::from_secs(1));
         let transport = Http::new(config).unwrap();
         let error = transport.send(Payload::traces("spans", 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{half}: {error}");
