@@ -37,6 +37,9 @@ pub(crate) enum Refusal {
 /// When a sender should try again, in seconds. Ingest is quick: whoever was refused for want of room finds some soon.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// The longest message.
+const MESSAGE_BYTES: usize = 500;
+
 impl Refusal {
     /// How it is counted.
     pub(crate) fn outcome(&self) -> Outcome {
@@ -88,8 +91,17 @@ impl Refusal {
         matches!(self, Self::Overloaded | Self::Store(_)).then_some(RETRY_AFTER_SECONDS)
     }
 
-    /// What the sender is told.
+    /// What the sender is told. Never long, even where it quotes what was sent.
     pub(crate) fn message(&self) -> String {
+        let mut message = self.words();
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+            message.push('…');
+        }
+        message
+    }
+
+    fn words(&self) -> String {
         match self {
             Self::Malformed(why) | Self::Unsupported(why) | Self::Unimplemented(why) | Self::WrongMethod(why) => {
                 why.clone()

@@ -1,6 +1,11 @@
 //! A server that is really bound, on a store that keeps everything in memory and misbehaves when asked to; and clients.
 
-#![allow(dead_code, reason = "every test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "every test file uses its own part, and nobody else any"
+)]
 
 pub mod client;
 pub mod memory;

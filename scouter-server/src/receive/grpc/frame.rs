@@ -88,7 +88,7 @@ mod tests {
         let framed = of(b"some message");
         for size in 1..=framed.len() {
             let mut frame = Frame::new(12);
-            let mut message = Vec::new();
+            let mut message: Vec<u8> = Vec::new();
             for piece in framed.chunks(size) {
                 message.extend(frame.take(piece).unwrap());
             }

@@ -61,8 +61,8 @@ fn every_field_arrives() {
     // Their reader of the same JSON is the judge; it takes ids in lower case only.
     let theirs = json.to_string().replace("5B8EFFF7980", "5b8efff7980").replace("EEE19B", "eee19b");
     let theirs = theirs.replace("D269B633813FC60C", "d269b633813fc60c").replace("7EC3C1B174", "7ec3c1b174");
-    // Their reader takes bytes as a list of numbers and times as text.
-    let theirs = theirs.replace("\"aGk=\"", "[104,105]").replace(":1544712661000000000", ":\"1544712661000000000\"");
+    // Their reader takes times as text.
+    let theirs = theirs.replace(":1544712661000000000", ":\"1544712661000000000\"");
     let theirs: ExportTraceServiceRequest = serde_json::from_str(&theirs).unwrap();
     assert_eq!(ours, theirs);
 }
@@ -187,5 +187,6 @@ fn text_that_is_not_one_json_object_is_refused() {
     let deep = format!("{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"value\":{deep}}}]}}}}]}}");
     assert!(to_protobuf(deep.as_bytes()).is_err());
     let deep = format!("{{\"unknown\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(to_protobuf(deep.as_bytes()).is_err());
+    // What is passed over is not descended into.
+    assert!(to_protobuf(deep.as_bytes()).is_ok());
 }
