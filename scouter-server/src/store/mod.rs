@@ -1,20 +1,64 @@
-//! Where spans are kept.
+//! Where spans are kept: one narrow trait, and the stores that implement it.
+
+pub mod embedded;
+
+mod error;
 
 use std::fmt::Debug;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use scouter_client::{Span, Trace, TraceFilters, TracePage};
+use scouter_span::TraceId;
+
+pub use embedded::{EmbeddedConfig, open};
+pub use error::{StoreError, StoreErrorKind};
 
 /// A future whose type is not named, as traits that are used as objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Keeps spans.
+/// Keeps spans, once each, and finds them again.
+///
+/// What a [`write`](Self::write) has answered is durable and is seen by every read that begins afterwards. Futures run on a
+/// Tokio runtime; dropping the future of a write does not take the write back.
 pub trait Store: Send + Sync + Debug + 'static {
     /// Keeps the spans of one `ExportTraceServiceRequest` that [`TraceRequest::parse`](scouter_span::view::TraceRequest::parse)
-    /// has accepted. Resolves when they are durable. Spans with invalid ids are passed over.
+    /// accepts. Resolves when they are durable. A span whose trace and span id are there already changes nothing; spans with
+    /// invalid ids are passed over.
+    ///
+    /// # Errors
+    /// None of the request's spans is kept. [`StoreError::is_retryable`] says whether it may work later.
     fn write(&self, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>>;
 
-    /// Waits for what is being written and lets go of the storage. Later writes fail.
+    /// One trace with all its spans; `None` when there is none with this id.
+    ///
+    /// # Errors
+    /// The storage could not be read.
+    fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Option<Trace>, StoreError>>;
+
+    /// Traces that satisfy the filters, newest first, a page at a time.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::InvalidFilter`] for filters that cannot be used; the storage could not be read.
+    fn search(&self, filters: TraceFilters) -> BoxFuture<'_, Result<TracePage, StoreError>>;
+
+    /// All spans of the traces that [`search`](Self::search) finds with the same filters, in the same order of traces, each
+    /// trace as a tree.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn spans(&self, filters: TraceFilters) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
+
+    /// The names of the services that sent a span, in alphabetical order.
+    ///
+    /// # Errors
+    /// The storage could not be read.
+    fn services(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// Waits for what is being written and lets go of the storage. Later writes and reads fail.
+    ///
+    /// # Errors
+    /// The storage could not be closed in order. What was answered before is durable all the same.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
@@ -25,18 +69,4 @@ pub struct Written {
     pub stored: u64,
     /// Spans that had been kept already.
     pub duplicates: u64,
-}
-
-/// Why the store did not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StoreError {
-    message: String,
-}
-
-impl StoreError {
-    /// An error with these words.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
-    }
 }

@@ -1,0 +1,95 @@
+// What both pages need: asking the server, writing numbers, making elements out of text.
+
+/** Makes an element. Children are elements or text; text never becomes markup. */
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === "class") made.className = value;
+    else made.setAttribute(name, value === true ? "" : String(value));
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+/** Reads JSON without rounding: integers a double cannot hold become BigInt where the browser shows their text. */
+function parse(text) {
+  return JSON.parse(text, (_key, value, context) => {
+    const inexact = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
+    return inexact && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
+  });
+}
+
+/** Asks the server. Throws an Error with its words when it does not answer with what was asked for. */
+export async function ask(path) {
+  let response;
+  try {
+    response = await fetch(path, { headers: { accept: "application/json" } });
+  } catch {
+    throw new Error("The server cannot be reached.");
+  }
+  const text = await response.text();
+  let answer;
+  try {
+    answer = parse(text);
+  } catch {
+    throw new Error(`The server answered ${response.status} without JSON.`);
+  }
+  if (!response.ok) {
+    const error = new Error(answer?.error?.message ?? `The server answered ${response.status}.`);
+    error.status = response.status;
+    throw error;
+  }
+  return answer;
+}
+
+/** Nanoseconds between two times, each a number or a BigInt. */
+export function between(earlier, later) {
+  return Number(BigInt(later) - BigInt(earlier));
+}
+
+/** Nanoseconds for people. */
+export function duration(ns) {
+  const number = Number(ns);
+  const units = [["s", 1e9], ["ms", 1e6], ["µs", 1e3]];
+  if (number >= 60e9) return `${Math.floor(number / 60e9)} min ${((number % 60e9) / 1e9).toFixed(1)} s`;
+  for (const [unit, size] of units) {
+    if (number >= size) return `${Number((number / size).toPrecision(4))} ${unit}`;
+  }
+  return `${number} ns`;
+}
+
+/** A time, nanoseconds since the Unix epoch, in the reader's zone, down to the millisecond. */
+export function moment(ns) {
+  const date = new Date(Number(BigInt(ns) / 1000000n));
+  if (Number.isNaN(date.getTime())) return `${ns} ns`;
+  const day = date.toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
+  const time = date.toLocaleTimeString(undefined, { hour12: false });
+  return `${day} ${time}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** "1 span", "2 spans". */
+export function count(number, word) {
+  return `${Number(number).toLocaleString()} ${word}${Number(number) === 1 ? "" : "s"}`;
+}
+
+/** One of eight colours, always the same for the same service. */
+export function colour(service) {
+  let hash = 0;
+  for (const character of service) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  return `colour-${hash % 8}`;
+}
+
+/** A service's name behind its colour. */
+export function badge(service) {
+  const name = service === "" ? "no service name" : service;
+  return element("span", { class: `badge ${colour(service)}` }, name);
+}
+
+/** Shows a message, or hides it when there is none. */
+export function say(text, isError = false) {
+  const message = document.getElementById("message");
+  message.textContent = text;
+  message.hidden = text === "";
+  message.classList.toggle("error", isError);
+}

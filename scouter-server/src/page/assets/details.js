@@ -1,0 +1,95 @@
+// Everything about one span.
+import { badge, between, count, duration, element, moment } from "./common.js";
+
+const panel = document.getElementById("details");
+
+/** A value as text: strings as they are, the rest as JSON, whole numbers exact. */
+function text(value) {
+  if (typeof value === "string") return value;
+  if (typeof value === "bigint") return value.toString();
+  const marked = JSON.stringify(value, (_key, inner) => (typeof inner === "bigint" ? `\u0001${inner}\u0001` : inner), 2);
+  return marked.replace(/"\\u0001(-?\d+)\\u0001"/g, "$1");
+}
+
+/** Text that is itself a JSON object or list, as captured inputs and outputs are, reads better indented. */
+function pretty(value) {
+  if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return text(value);
+  try {
+    // Only where nothing gets lost: a number that a double cannot hold would change.
+    return /\d{16}/.test(value) ? value : JSON.stringify(JSON.parse(value), null, 2);
+  } catch {
+    return value;
+  }
+}
+
+function table(entries, testid) {
+  const rows = entries.map(([key, value]) =>
+    element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, element("pre", {}, pretty(value)))));
+  return element("table", { class: "values", "data-testid": testid }, element("tbody", {}, ...rows));
+}
+
+/** A headed part, or nothing when there is nothing to show in it. */
+function part(title, entries, testid, dropped = 0) {
+  if (entries.length === 0 && dropped === 0) return null;
+  const lost = dropped > 0 ? element("p", { class: "hint" }, `${count(dropped, "attribute")} left out by the sender`) : null;
+  return element("section", {}, element("h3", {}, title), entries.length > 0 ? table(entries, testid) : null, lost);
+}
+
+function events(span) {
+  if (span.events.length === 0) return null;
+  const list = span.events.map((event) => {
+    const after = between(span.start_time, event.time);
+    const when = after < 0 ? `${duration(-after)} before it began` : `after ${duration(after)}`;
+    const attributes = Object.entries(event.attributes);
+    return element("li", { "data-testid": "event" }, element("strong", {}, event.name), " ", element("span", { class: "hint" }, when),
+      attributes.length > 0 ? table(attributes, "event-attributes") : null);
+  });
+  return element("section", {}, element("h3", {}, "Events"), element("ul", { class: "plain", "data-testid": "events" }, ...list));
+}
+
+function links(span) {
+  if (span.links.length === 0) return null;
+  const list = span.links.map((link) => {
+    const attributes = Object.entries(link.attributes);
+    const target = link.trace_id === null ? "an unreadable id" : element("a", { href: `/traces/${link.trace_id}` }, link.trace_id);
+    return element("li", { "data-testid": "link" }, "trace ", target, " span ", element("code", {}, link.span_id ?? "?"),
+      attributes.length > 0 ? table(attributes, "link-attributes") : null);
+  });
+  return element("section", {}, element("h3", {}, "Links"), element("ul", { class: "plain", "data-testid": "links" }, ...list));
+}
+
+/** Shows a span. */
+export function show(span) {
+  const closer = element("button", { type: "button", class: "quiet close", "aria-label": "Close", "data-testid": "details-close" }, "×");
+  closer.addEventListener("click", () => document.dispatchEvent(new CustomEvent("details-closed")));
+  const failed = span.status.code === "ERROR";
+  const words = span.status.message === "" ? span.status.code.toLowerCase() : `${span.status.code.toLowerCase()}: ${span.status.message}`;
+  const facts = [
+    ["service", span.service_name], ["kind", span.kind.toLowerCase()], ["duration", duration(span.duration_ns)], ["began", moment(span.start_time)],
+    ["span id", span.span_id], ["parent", span.parent_span_id ?? "none"],
+    ["scope", [span.scope.name, span.scope.version].filter(Boolean).join(" ") || "none"],
+    ...(span.trace_state === "" ? [] : [["trace state", span.trace_state]]),
+  ];
+  panel.replaceChildren(
+    closer,
+    element("h2", { "data-testid": "details-name" }, span.name === "" ? "(no name)" : span.name),
+    element("p", {}, badge(span.service_name), " ",
+      element("span", { class: failed ? "failed" : "hint", "data-testid": "details-status" }, `status ${words}`)),
+    ...[
+      part("Attributes", Object.entries(span.attributes), "attributes", span.dropped_attributes_count),
+      events(span), links(span),
+      part("Span", facts, "facts"),
+      part("Resource", Object.entries(span.resource), "resource"),
+      part("Scope attributes", Object.entries(span.scope.attributes), "scope-attributes"),
+    ].filter((section) => section !== null),
+  );
+  panel.hidden = false;
+  panel.setAttribute("aria-label", `Span ${span.name}`);
+  panel.scrollTop = 0;
+}
+
+/** Hides the panel. */
+export function close() {
+  panel.hidden = true;
+  panel.replaceChildren();
+}

@@ -1,0 +1,98 @@
+//! The query that leads to the traces that may be wanted, in the order they are to be shown.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use scouter_client::TraceFilters;
+
+use super::Wanted;
+use super::cursor::Cursor;
+use crate::store::embedded::failure::Failure;
+use crate::store::embedded::traces::select_traces;
+
+/// A tag with more traces than this is no short cut: the newest of them are found sooner by going through all traces.
+const RARE: i64 = 20_000;
+
+/// A query and what to bind to it.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) sql: String,
+    pub(super) values: Vec<Value>,
+    /// Whether it yields only traces with a span of the wanted service.
+    pub(super) tells_service: bool,
+}
+
+pub(super) fn query(
+    sql: &Connection,
+    filters: &TraceFilters,
+    wanted: &Wanted,
+    cursor: Option<Cursor>,
+) -> Result<Query, Failure> {
+    // The columns to compare and to sort by, the ones of the index that leads the way.
+    let (mut start, mut no) = ("t.start", "t.no");
+    let mut query = Query { sql: String::new(), values: Vec::new(), tells_service: false };
+    if filters.trace_id.is_some() || filters.trace_ids.is_some() {
+        query.sql += select_traces!("FROM trace t WHERE t.id IN (SELECT unhex(value) FROM json_each(?))");
+        query.values.push(ids(filters).into());
+    } else if let Some(tag) = rare_tag(sql, wanted)? {
+        query.sql +=
+            select_traces!("FROM trace_tag d CROSS JOIN trace t ON t.no = d.trace WHERE d.name = ? AND d.value = ?");
+        query.values.extend([tag.0.into(), tag.1.into()]);
+    } else if let Some(service) = wanted.service {
+        query.sql += select_traces!("FROM trace_service d CROSS JOIN trace t ON t.no = d.trace WHERE d.service = ?");
+        query.values.push(service.into());
+        query.tells_service = true;
+        (start, no) = ("d.start", "d.trace");
+    } else if filters.has_errors == Some(true) {
+        query.sql += select_traces!("FROM trace t INDEXED BY trace_with_errors WHERE t.errors > 0");
+    } else {
+        query.sql += select_traces!("FROM trace t INDEXED BY trace_by_start WHERE true");
+    }
+    let clamp = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+    let earliest = filters.start_time.map_or(0, clamp);
+    // The end is not part of the range. A start beyond 63 bits is stored as the greatest number, so that one is.
+    let latest = filters.end_time.map_or(i64::MAX, |end| i64::try_from(end).map_or(i64::MAX, |end| end - 1));
+    let latest = cursor.map_or(latest, |cursor| latest.min(cursor.start));
+    query.sql += &format!(" AND {start} BETWEEN ? AND ?");
+    query.values.extend([earliest.into(), latest.into()]);
+    if let Some(cursor) = cursor {
+        query.sql += &format!(" AND ({start} < ? OR {no} < ?)");
+        query.values.extend([cursor.start.into(), cursor.no.into()]);
+    }
+    match filters.has_errors {
+        Some(true) => query.sql += " AND t.errors > 0",
+        Some(false) => query.sql += " AND t.errors = 0",
+        None => {}
+    }
+    for (comparison, milliseconds) in [(">=", filters.min_duration_ms), ("<=", filters.max_duration_ms)] {
+        if let Some(milliseconds) = milliseconds {
+            query.sql += &format!(" AND t.stop - t.start {comparison} ?");
+            query.values.push((milliseconds * 1e6).into());
+        }
+    }
+    query.sql += &format!(" ORDER BY {start} DESC, {no} DESC");
+    Ok(query)
+}
+
+/// The ids as a JSON list: those that both filters name.
+fn ids(filters: &TraceFilters) -> String {
+    let several = filters.trace_ids.as_deref();
+    let ids: Vec<_> = match (filters.trace_id, several) {
+        (Some(id), several) => Vec::from_iter(several.is_none_or(|ids| ids.contains(&id)).then_some(id)),
+        (None, several) => several.unwrap_or_default().to_vec(),
+    };
+    let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    format!("[{}]", ids.join(","))
+}
+
+/// The tag with the fewest traces, if they are few.
+fn rare_tag(sql: &Connection, wanted: &Wanted) -> Result<Option<(i64, i64)>, Failure> {
+    let mut rarest: Option<(i64, (i64, i64))> = None;
+    for tag in &wanted.tags {
+        let count = "SELECT count(*) FROM (SELECT 1 FROM trace_tag WHERE name = ? AND value = ? LIMIT ?)";
+        let count = sql.prepare_cached(count)?.query_row([tag.name, tag.value, RARE], |row| row.get::<_, i64>(0))?;
+        if count < rarest.map_or(RARE, |(least, _)| least) {
+            rarest = Some((count, (tag.name, tag.value)));
+        }
+    }
+    Ok(rarest.map(|(_, tag)| tag))
+}
