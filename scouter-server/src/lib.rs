@@ -1,10 +1,7 @@
 //! The other end: receive, store, query, page.
 //!
 //! One process, one port: OTLP over HTTP and over gRPC, the JSON API, the web page, `/metrics` and `/healthz`. A request's
-//! way is [receive] → [ingest] → [store](store::Store); it is acknowledged when its spans are durable, and not before.
-//!
-//! [receive]: Server
-//! [ingest]: Server
+//! way is receive → ingest → [store](store::Store); it is acknowledged when its spans are durable, and not before.
 
 mod access;
 mod command;

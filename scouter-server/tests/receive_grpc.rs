@@ -1,5 +1,7 @@
 //! OTLP over gRPC, with the client that `opentelemetry-proto` generates and with bytes no client would send.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
 mod support;
 
 use bytes::Bytes;
@@ -95,7 +97,7 @@ async fn gzip_is_read_on_a_connection_that_is_used_again() {
 async fn empty_requests_succeed() {
     let server = TestServer::start().await;
     export(&server, ExportTraceServiceRequest::default()).await.unwrap();
-    assert_eq!(server.store.requests(), [Bytes::new(); 0]);
+    assert!(server.store.requests().is_empty(), "nothing to write");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! OTLP over HTTP as the specification and the shared rules ask for it.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
 mod support;
 
 use bytes::Bytes;
@@ -92,7 +94,7 @@ async fn empty_requests_succeed() {
     for body in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":[{"scopeSpans":[{"spans":[]}]}]}"#] {
         assert_eq!(post(&server, JSON, body).await.status, 200, "{body}");
     }
-    assert_eq!(server.store.requests(), [Bytes::new(); 0], "nothing to write");
+    assert!(server.store.requests().is_empty(), "nothing to write");
 }
 
 #[tokio::test]
