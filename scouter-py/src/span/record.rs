@@ -13,7 +13,7 @@ use crate::value::{Taken, TakenAttributes};
 pub(crate) const INPUT: &str = "scouter.input";
 pub(crate) const OUTPUT: &str = "scouter.output";
 pub(crate) const LABEL: &str = "scouter.label";
-pub(crate) const ENTITY: &str = "scouter.entity.uid";
+pub(crate) const ENTITY: &str = "scouter.entity";
 pub(crate) const TAG: &str = "scouter.tag.";
 
 pub(super) fn set_attributes(span: &Span, attributes: &Bound<'_, PyAny>) {
