@@ -30,7 +30,7 @@ WITHOUT_BINDING := --workspace --exclude scouter-py
 .DELETE_ON_ERROR:
 .PHONY: help check-machine setup build example.tracing example.tracing.hello example.tracing.goodbye \
 	example.tracing.orchestrator test lint lint.rust lint.python test.rust test.features test.docs test.fuzz \
-	test.python test.examples test.licences bench format clean
+	test.benches test.python test.examples test.licences bench format clean
 
 help: ## print the targets
 	@printf 'Scouter. The two commands: make example.tracing (the main job) and make test (all tests).\n\n'
@@ -83,6 +83,7 @@ test: ## everything continuous integration checks (many minutes the first time)
 	@$(MAKE) --no-print-directory test.features
 	@$(MAKE) --no-print-directory test.docs
 	@$(MAKE) --no-print-directory test.fuzz
+	@$(MAKE) --no-print-directory test.benches
 	@$(MAKE) --no-print-directory test.licences
 	@$(MAKE) --no-print-directory lint.python
 	@$(MAKE) --no-print-directory test.examples
@@ -118,6 +119,10 @@ test.docs: setup ## the documentation, links included
 
 test.fuzz: check-machine ## the fuzz targets over their seeds and a little more
 	$(STEP) "fuzz targets: seeds and a short run" cargo test --quiet --manifest-path fuzz/Cargo.toml
+
+test.benches: check-machine ## that the benchmarks build, and that their sink counts right
+	$(STEP) "building and testing the benchmarks' own parts" \
+		cargo test --quiet --locked --manifest-path benches/Cargo.toml
 
 test.licences: check-machine ## licences and advisories of the dependencies, where cargo-deny is installed
 	$(STEP) "licences, sources and advisories" scripts/optional.sh "cargo deny" "cargo install cargo-deny" \
