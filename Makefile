@@ -122,7 +122,7 @@ test.fuzz: check-machine ## the fuzz targets over their seeds and a little more
 
 test.benches: check-machine ## that the benchmarks build, and that their sink counts right
 	$(STEP) "building and testing the benchmarks' own parts" \
-		cargo test --quiet --locked --manifest-path benches/Cargo.toml
+		cargo test --quiet --manifest-path benches/Cargo.toml
 
 test.licences: check-machine ## licences and advisories of the dependencies, where cargo-deny is installed
 	$(STEP) "licences, sources and advisories" scripts/optional.sh "cargo deny" "cargo install cargo-deny" \
