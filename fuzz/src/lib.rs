@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod input;
+mod otlp;
 mod propagation;
 
 pub use input::Inputs;
+pub use otlp::otlp_request;
 pub use propagation::{baggage, traceparent, tracestate};
 
 /// A function under fuzzing and what its inputs are made from.
@@ -52,5 +54,11 @@ pub const TARGETS: &[Target] = &[
             b"key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue",
         ],
         words: &[b",", b"=", b";", b"%", b"%25", b"%ff", b"%C3%A9", b" ", b"\t", b"\"", b"\\", b"k=v,", b"\n", &[b'%'; 250]],
+    },
+    Target {
+        name: "otlp_request",
+        run: otlp_request,
+        seeds: &[include_bytes!("../seeds/otlp_request")],
+        words: &[b"\x0a", b"\x12", b"\x4a", b"\x5a", b"\x80\x80\x80\x80\x10", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x2a\x02\x2a\x00", b"\x0b", b"\xff"],
     },
 ];
