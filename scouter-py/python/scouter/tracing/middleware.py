@@ -10,7 +10,7 @@ from opentelemetry.context.context import Context
 from opentelemetry.propagators.textmap import Getter
 
 from ..errors import ConfigTypeError
-from . import failure, http_attributes
+from . import failure, framework_span, http_attributes
 from .propagation import global_propagator
 
 __all__ = ["ScouterTracingMiddleware"]
@@ -27,7 +27,8 @@ class ScouterTracingMiddleware:
 
     The span is named after the method and the route's template, where the framework knows one; it carries the attributes
     of OpenTelemetry's HTTP conventions, and its status is ERROR after an exception or a 5xx answer. It lasts until the
-    answer is sent. The caller's baggage is current while the request is handled. Example::
+    answer is sent. The caller's baggage is current while the request is handled. Where FastAPI opens such a span itself, that
+    one is used. Example::
 
         app.add_middleware(ScouterTracingMiddleware, tracer=tracer)
 
@@ -50,6 +51,11 @@ class ScouterTracingMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        adopted = framework_span.take_over(scope, self._tracer)
+        if adopted is not None:
+            adopted.set_attributes(http_attributes.of_request(scope))
+            await self._handle(scope, receive, _Exchange(scope, send, adopted, ends=False))
+            return
         tracer = self._tracer or trace.get_tracer(__name__)
         caller = self._propagator.extract(scope, _nowhere(), _HEADERS)
         span = tracer.start_span(
@@ -58,24 +64,29 @@ class ScouterTracingMiddleware:
             kind=trace.SpanKind.SERVER,
             attributes=http_attributes.of_request(scope),
         )
-        exchange = _Exchange(scope, send, span)
         token = context.attach(trace.set_span_in_context(span, caller))
+        try:
+            await self._handle(scope, receive, _Exchange(scope, send, span, ends=True))
+        finally:
+            context.detach(token)
+
+    async def _handle(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         try:
             await self.app(scope, receive, exchange.send)
         except Exception as error:
             exchange.fail(error)
             raise
         finally:
-            context.detach(token)
             exchange.end()
 
 
 class _Exchange:
-    """Watches the answer of one request go by, and ends the span when the last part of it is sent."""
+    """Watches the answer of one request go by, and ends the span, if it is ours, when the last part of it is sent."""
 
-    __slots__ = ("_awaits_trailers", "_ended", "_scope", "_send", "_span", "_status")
+    __slots__ = ("_awaits_trailers", "_ended", "_ends", "_scope", "_send", "_span", "_status")
 
-    def __init__(self, scope: Scope, send: Send, span: trace.Span) -> None:
+    def __init__(self, scope: Scope, send: Send, span: trace.Span, ends: bool) -> None:
+        self._ends = ends
         self._scope = scope
         self._send = send
         self._span = span
@@ -94,11 +105,16 @@ class _Exchange:
             # Servers answer the handshake of a connection that is closed instead of accepted with this.
             self._answered(403)
         await self._send(message)
-        body = kind in ("http.response.body", "websocket.http.response.body") and not self._awaits_trailers
-        if (body and not message.get("more_body")) or (
-            kind == "http.response.trailers" and not message.get("more_trailers")
-        ):
+        # After a 5xx the exception that it stands for may still come.
+        if self._is_last(message) and (self._status or 0) < 500:
             self.end()
+
+    def _is_last(self, message: Message) -> bool:
+        """Whether nothing of the answer is left."""
+        kind = message["type"]
+        if kind in ("http.response.body", "websocket.http.response.body"):
+            return not self._awaits_trailers and not message.get("more_body")
+        return kind == "http.response.trailers" and not message.get("more_trailers")
 
     def fail(self, error: Exception) -> None:
         """Notes the exception that leaves the application. The server answers 500 if nothing was answered yet."""
@@ -114,6 +130,8 @@ class _Exchange:
         if self._ended:
             return
         self._ended = True
+        if not self._ends:
+            return
         route = http_attributes.route(self._scope)
         if route:
             self._span.update_name(f"{http_attributes.first_name(self._scope)} {route}")
