@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -25,17 +25,18 @@ def transport() -> HttpConfig | GrpcConfig:
     return TRANSPORTS[name]()
 
 
-def traced(service_name: str) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """The lifespan of a service: traced from its start to its end."""
+def service(name: str) -> FastAPI:
+    """A service that is traced from its start to its end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ScouterInstrumentor().instrument(
             transport_config=transport(),
             batch_config=BatchConfig(scheduled_delay_ms=200),
-            attributes={"service.name": service_name},
+            attributes={"service.name": name},
         )
         yield
         ScouterInstrumentor().uninstrument()
 
-    return lifespan
+    # Newer versions of FastAPI would trace requests on their own; here only what the example shows is traced.
+    return FastAPI(lifespan=lifespan, telemetry={"tracing": False})

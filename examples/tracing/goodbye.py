@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from common import traced
-from fastapi import FastAPI
+from common import service
 from opentelemetry import trace
 
 from scouter.tracing import ScouterTracingMiddleware
 
-app = FastAPI(lifespan=traced("goodbye-service"))
+app = service("goodbye-service")
 app.add_middleware(ScouterTracingMiddleware)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import httpx
-from common import GOODBYE_URL, HELLO_URL, traced
-from fastapi import FastAPI
+from common import GOODBYE_URL, HELLO_URL, service
 from opentelemetry import trace
 from pydantic import BaseModel
 
 from scouter.tracing import get_tracing_headers_from_current_span
 
-app = FastAPI(lifespan=traced("orchestrator-service"))
+app = service("orchestrator-service")
 
 
 class Greeting(BaseModel):
