@@ -1,6 +1,6 @@
 //! A running Scouter.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use scouter_export::{FlushError, Pipeline, Stats, Worker};
@@ -65,12 +65,13 @@ impl Drop for Scouter {
     }
 }
 
-/// The one worker of this process.
+/// The one worker of this process. Without a lock, so that a fork cannot catch anyone holding it.
 pub(crate) fn worker() -> Result<Worker, Error> {
-    static WORKER: Mutex<Option<Worker>> = Mutex::new(None);
-    let mut worker = WORKER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(worker) = &*worker {
+    static WORKER: OnceLock<Worker> = OnceLock::new();
+    if let Some(worker) = WORKER.get() {
         return Ok(worker.clone());
     }
-    Ok(worker.insert(Worker::start()?).clone())
+    // Of two that start at the same time one stays; the other has nothing to do and ends when it is dropped.
+    let started = Worker::start()?;
+    Ok(WORKER.get_or_init(|| started).clone())
 }
