@@ -63,15 +63,16 @@ impl Seldom {
     }
 
     /// For the worker's thread only.
-    pub(crate) fn report(&self, destination: &str, reason: Option<DropReason>, dropped: u64, message: impl fmt::Display) {
+    pub(crate) fn report(
+        &self,
+        destination: &str,
+        reason: Option<DropReason>,
+        dropped: u64,
+        message: impl fmt::Display,
+    ) {
         let Some(kept_back) = self.pass(Instant::now()) else { return };
-        let report = Report {
-            destination: destination.to_owned(),
-            reason,
-            dropped,
-            message: message.to_string(),
-            kept_back,
-        };
+        let report =
+            Report { destination: destination.to_owned(), reason, dropped, message: message.to_string(), kept_back };
         // A reporter is someone else's code; what it does must not stop the worker.
         let _ = catch_unwind(AssertUnwindSafe(|| self.reporter.report(&report)));
     }

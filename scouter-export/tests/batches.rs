@@ -1,4 +1,5 @@
 //! What is sent, and when.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -22,6 +23,24 @@ fn a_full_batch_goes_without_delay() {
     let stats = rig.until("exported", |stats| stats.destinations[0].exported == 30);
     assert_eq!((stats.ended, stats.pending, stats.destinations[0].queued), (35, 5, 5));
     assert!(memory.payloads().iter().all(|payload| payload.items == 10 && ids(payload).len() == 10));
+}
+
+#[test]
+fn no_batch_waits_between_fast_and_slow_times() {
+    let memory = memory();
+    let rig = Rig::new(batches_of(64), [to("a", &memory)]);
+    for round in 1..=300 {
+        // Enough at once to have the worker look by itself, or so few that it waits to be called.
+        if round % 3 == 0 {
+            for _ in 0..64 {
+                rig.spans(1);
+                std::thread::yield_now();
+            }
+        } else {
+            rig.spans(64);
+        }
+        wait(memory.until_received(round));
+    }
 }
 
 #[test]

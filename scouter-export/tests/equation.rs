@@ -1,4 +1,5 @@
 //! started = live + exported + thinned + dropped + queued, at every destination and moment, whatever goes wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -56,7 +57,11 @@ fn the_sums_are_right_while_everything_goes_wrong() {
                 scope.spawn(|| {
                     for number in 0..SPANS {
                         let span = rig.tracer.span("span").start();
-                        if number % 100 == 0 { span.abandon() } else { drop(span) }
+                        if number % 100 == 0 {
+                            span.abandon()
+                        } else {
+                            drop(span)
+                        }
                         if number % 5000 == 0 {
                             // Its outcome depends on the faults.
                             let _ = rig.pipeline.flush(Duration::from_millis(20));

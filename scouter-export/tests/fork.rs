@@ -1,6 +1,7 @@
 //! A forked child exports by itself, and its parent does not notice.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -26,7 +27,8 @@ struct Socket {
 
 impl Socket {
     fn connect(path: &Path) -> Result<Arc<dyn Transport>, Error> {
-        let stream = UnixStream::connect(path).map_err(|error| Error::new(ErrorKind::Unreachable, error.to_string()))?;
+        let stream =
+            UnixStream::connect(path).map_err(|error| Error::new(ErrorKind::Unreachable, error.to_string()))?;
         Ok(Arc::new(Self { stream: stream.into(), process: std::process::id() }))
     }
 
@@ -43,9 +45,9 @@ impl Socket {
 
 impl Transport for Socket {
     fn send(&self, payload: Payload) -> BoxFuture<'_, Result<Receipt, Error>> {
-        Box::pin(async move {
-            self.exchange(&payload).map_err(|error| Error::new(ErrorKind::Dropped, error.to_string()))
-        })
+        Box::pin(
+            async move { self.exchange(&payload).map_err(|error| Error::new(ErrorKind::Dropped, error.to_string())) },
+        )
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
@@ -102,9 +104,10 @@ fn join(child: libc::pid_t) {
     assert_eq!(status, 0, "the child failed");
 }
 
-/// The program that forks, run in a process of its own because a test harness has threads of its own.
+/// The program that forks, run in a process of its own because a test harness has threads of its own. What it exported it
+/// tells in a file beside the socket.
 fn family(path: &Path) {
-    let path = path.to_owned();
+    let (path, told_in) = (path.to_owned(), path.with_file_name("told"));
     let destination = Destination::new("socket", move || Socket::connect(&path)).retry(quick());
     let config = BatchConfig { max_queue_size: 1 << 20, ..batches_of(100) };
     let rig = Rig::new(config, [destination]);
@@ -164,7 +167,7 @@ fn family(path: &Path) {
     let stats = rig.stats();
     assert_eq!(stats.destinations[0].exported, stats.started);
     assert_eq!((stats.live, stats.destinations[0].dropped.total()), (0, 0));
-    println!("parent {} exported {}", std::process::id(), stats.started);
+    std::fs::write(told_in, format!("{} {}", std::process::id(), stats.started)).unwrap();
 }
 
 const SOCKET: &str = "SCOUTER_TEST_SOCKET";
@@ -190,12 +193,11 @@ fn children_export_by_themselves_and_nothing_twice() {
     let output = family.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
+    let told = std::fs::read_to_string(folder.join("told")).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
 
-    let line = text.split("parent ").nth(1).unwrap();
-    let mut words = line.split_whitespace();
-    let parent: u32 = words.next().unwrap().parse().unwrap();
-    let exported: usize = words.nth(1).unwrap().parse().unwrap();
+    let (parent, exported) = told.split_once(' ').unwrap();
+    let (parent, exported): (u32, usize) = (parent.parse().unwrap(), exported.parse().unwrap());
     // Every answer was given after the spans were told, so all of them are here.
     let spans: Vec<(u32, String)> = received.try_iter().collect();
     let unique: HashSet<_> = spans.iter().map(|(_, span)| span).collect();

@@ -9,12 +9,13 @@ use crate::queue::Held;
 ///
 /// The defaults are chosen so that a thread that ends spans as fast as it can, some 600 000 a second, loses none to a
 /// receiver that takes 10 ms for an answer: four requests at a time with 2048 spans each carry 800 000 spans a second. The
-/// specification's 512 spans, one request at a time, carry 50 000. The queue is larger than the specification's for the
-/// same reason, but it only takes memory when it is filled, and never more than `max_queue_bytes`.
+/// specification's 512 spans, one request at a time, carry 50 000. The queue is larger than the specification's 2048 spans,
+/// so that 100 000 spans of everyday size fit while the receiver, or the worker's thread, has a bad moment. It takes memory
+/// only when it is filled, and `max_queue_bytes` is what bounds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchConfig {
-    /// The most spans that wait: from the end of a span until a destination has answered for it. 65 536 by default, at most
-    /// 8 388 608. What comes on top is dropped and counted.
+    /// The most spans that wait: from the end of a span until a destination has answered for it. 131 072 by default, at
+    /// most 8 388 608. What comes on top is dropped and counted.
     pub max_queue_size: usize,
     /// The most bytes of spans that wait; 32 MiB by default.
     ///
@@ -71,7 +72,7 @@ impl BatchConfig {
 impl Default for BatchConfig {
     fn default() -> Self {
         Self {
-            max_queue_size: 65_536,
+            max_queue_size: 131_072,
             max_queue_bytes: 32 << 20,
             scheduled_delay: Duration::from_secs(5),
             max_export_batch_size: 2048,

@@ -49,12 +49,7 @@ pub(super) async fn export(shared: &Shared, at: usize, transport: &dyn Transport
     }
 }
 
-fn settle(
-    shared: &Shared,
-    at: usize,
-    items: u64,
-    sent: Result<scouter_transport::Receipt, scouter_transport::Error>,
-) {
+fn settle(shared: &Shared, at: usize, items: u64, sent: Result<scouter_transport::Receipt, scouter_transport::Error>) {
     let counters = &shared.outlets[at].counters;
     match sent {
         Ok(receipt) => {

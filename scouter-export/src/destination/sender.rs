@@ -10,9 +10,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::Destination;
 use super::export::{Progress, export};
 use super::meter::Meter;
-use super::Destination;
 use crate::batch::Batch;
 use crate::pipeline::{Shared, Ticket};
 use crate::queue::Held;

@@ -22,6 +22,11 @@ const IDLE: Duration = Duration::from_secs(5);
 
 type Outgoing = (UnboundedSender<Order>, JoinHandle<()>);
 
+/// How often to look while spans come fast.
+const LOOK: Duration = Duration::from_millis(1);
+/// As many spans since the last look are fast.
+const FAST: u64 = 32;
+
 /// Owns the batch that is being filled, and hands full ones to the senders.
 #[derive(Debug)]
 pub(crate) struct Batcher {
@@ -57,8 +62,19 @@ impl Batcher {
     pub(crate) async fn run(mut self, mut commands: UnboundedReceiver<Command>, transports: Vec<Arc<dyn Transport>>) {
         let made = transports.into_iter().map(Some).chain(std::iter::repeat(None));
         self.senders = (0..self.shared.outlets.len()).zip(made).map(|(at, made)| self.sender(at, made)).collect();
+        let mut watching = false;
         let (deadline, reply) = loop {
+            let before = self.intake.taker.total().items;
             self.gather(false);
+            let fast = self.intake.taker.total().items - before >= FAST;
+            if fast != watching {
+                watching = fast;
+                self.shared.queue.watch(fast);
+                if !watching {
+                    // What came before the threads knew would wait for a call.
+                    continue;
+                }
+            }
             if self.intake_is_behind() {
                 // Let the senders have their turn.
                 yield_now().await;
@@ -72,12 +88,12 @@ impl Batcher {
                     None => break (Instant::now(), None),
                 },
                 () = self.shared.queue.woken() => {}
-                () = sleep_until(self.wake_at()) => {}
+                () = sleep_until(self.wake_at(watching)) => {}
             }
         };
         let before = self.shared.losses();
         self.shut_down(deadline).await;
-        let _ = self.shared.outcome.set(self.shared.outcome_since(&before));
+        let _ = self.shared.outcome.set(self.shared.outcome_of_shutdown(&before));
         // Whoever asked meanwhile is told too, and whoever asks later finds nobody listening and the outcome there.
         commands.close();
         if let Some(reply) = reply {
@@ -114,11 +130,9 @@ impl Batcher {
         waiting >= self.shared.config.max_export_batch_size as u64
     }
 
-    fn wake_at(&self) -> Instant {
-        match self.since {
-            Some(since) => since + self.shared.config.scheduled_delay,
-            None => Instant::now() + IDLE,
-        }
+    fn wake_at(&self, watching: bool) -> Instant {
+        let look = Instant::now() + if watching { LOOK } else { IDLE };
+        self.since.map_or(look, |since| look.min(since + self.shared.config.scheduled_delay))
     }
 
     /// Moves what the lanes hold into the pending batch, and sends what is full or due.
@@ -144,9 +158,15 @@ impl Batcher {
     fn take(&mut self, close: bool) {
         let Self { shared, senders, scopes, intake: Intake { taker, pending, left }, .. } = self;
         shared.queue.take(taker, close, |scope, items, bytes| {
-            let known = pending.add(scope, items, bytes, |from| scopes.from(from), |pending| {
-                dispatch(shared, senders, pending, left);
-            });
+            let known = pending.add(
+                scope,
+                items,
+                bytes,
+                |from| scopes.from(from),
+                |pending| {
+                    dispatch(shared, senders, pending, left);
+                },
+            );
             if !known {
                 let lost = Held { items: u64::from(items), bytes: bytes.len() as u64 };
                 for at in 0..shared.outlets.len() {
@@ -175,7 +195,6 @@ impl Batcher {
         shared.queue.give(lost);
         shared.reports.report("", Some(DropReason::Internal), lost.items, "a panic while spans were gathered");
         self.intake.left = taken;
-        self.intake.taker.forget();
         self.intake.pending = Pending::new(self.resource.clone(), &shared.config);
     }
 
@@ -212,7 +231,12 @@ impl Batcher {
         let new = full - self.reported;
         if new > 0 {
             self.reported = full;
-            self.shared.reports.report("", Some(DropReason::QueueFull), new, "the queue is full, new spans are dropped");
+            self.shared.reports.report(
+                "",
+                Some(DropReason::QueueFull),
+                new,
+                "the queue is full, new spans are dropped",
+            );
         }
     }
 }

@@ -165,6 +165,15 @@ impl Shared {
         }
     }
 
+    /// What a shutdown came to that began when the losses were `before`.
+    pub(crate) fn outcome_of_shutdown(&self, before: &[u64]) -> Result<(), FlushError> {
+        let cut_off = self.outlets.iter().map(|outlet| outlet.counters.fates().dropped[DropReason::Shutdown]).max();
+        match cut_off {
+            Some(remaining) if remaining > 0 => Err(FlushError::Timeout { remaining }),
+            _ => self.outcome_since(before),
+        }
+    }
+
     /// The largest number of accepted spans that a destination has not dealt with.
     pub(crate) fn remaining(&self) -> u64 {
         let settled: Vec<_> = self.outlets.iter().map(|outlet| outlet.counters.fates().total()).collect();

@@ -38,10 +38,7 @@ impl Held {
     }
 
     pub(crate) const fn minus(self, other: Self) -> Self {
-        Self {
-            items: self.items.saturating_sub(other.items),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
+        Self { items: self.items.saturating_sub(other.items), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 
     pub(crate) const fn fits(self, max: Self) -> bool {

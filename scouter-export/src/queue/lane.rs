@@ -8,8 +8,11 @@ use scouter_span::scope::ScopeId;
 
 /// What a buffer begins with. Pages that are never written to cost nothing.
 const ROOM: usize = 256 << 10;
-/// A buffer that a rush has made larger than this is given back.
-const KEPT: usize = 1 << 20;
+/// What a buffer holds at most, unless it is a single span. When the worker gets no processor time for a while, threads go
+/// on in the next lanes.
+const MOST: usize = 1 << 20;
+/// As many runs are kept room for.
+const RUNS: usize = 2048;
 
 /// A buffer that the program's threads fill and the worker takes. 128 bytes, because processors fetch lines of 64 in pairs.
 #[derive(Debug, Default)]
@@ -43,30 +46,35 @@ struct Run {
 pub(crate) enum Offer {
     /// It was taken in; `crossed` when that made a full measure of bytes.
     Taken { crossed: bool },
-    /// Another thread has the lane just now.
+    /// Another thread has the lane just now, or it is full.
     Busy,
     /// The lane takes nothing more.
     Closed,
 }
 
-/// The lane that this thread tries first.
+/// The number of this thread, from which follows the lane that it tries first.
 #[inline]
-pub(crate) fn favourite() -> usize {
+pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static FAVOURITE: Cell<usize> = const { Cell::new(usize::MAX) };
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    FAVOURITE
-        .try_with(|favourite| {
-            if favourite.get() == usize::MAX {
-                favourite.set(NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff);
+    NUMBER
+        .try_with(|number| {
+            if number.get() == usize::MAX {
+                number.set(NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff);
             }
-            favourite.get()
+            number.get()
         })
         .unwrap_or(0)
 }
 
 impl Lane {
+    /// A lane that need not allocate for its first spans.
+    pub(crate) fn with_room() -> Self {
+        Self { content: Mutex::new(Content::with_room()), accepted: AtomicU64::new(0) }
+    }
+
     /// Appends a span unless someone else is at it. `measure` is the number of bytes whose multiples are reported.
     #[inline]
     pub(crate) fn offer(&self, scope: ScopeId, bytes: &[u8], measure: usize) -> Offer {
@@ -79,6 +87,9 @@ impl Lane {
             return Offer::Closed;
         }
         let before = content.bytes.len();
+        if before + bytes.len() > MOST && before > 0 {
+            return Offer::Busy;
+        }
         content.push(scope, bytes);
         let after = content.bytes.len();
         self.accepted.store(self.accepted.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -103,7 +114,7 @@ impl Lane {
 
 impl Content {
     pub(crate) fn with_room() -> Self {
-        Self { bytes: Vec::with_capacity(ROOM), runs: Vec::with_capacity(64), closed: false }
+        Self { bytes: Vec::with_capacity(ROOM), runs: Vec::with_capacity(RUNS), closed: false }
     }
 
     #[inline]
@@ -135,11 +146,13 @@ impl Content {
     }
 
     pub(crate) fn clear(&mut self) {
-        if self.bytes.capacity() > KEPT {
+        // A buffer that a rush has made larger is given back when the rush is over.
+        let calm = self.bytes.len() < ROOM / 4;
+        if self.bytes.capacity() > MOST || calm && self.bytes.capacity() > ROOM {
             self.bytes = Vec::with_capacity(ROOM);
         }
         self.bytes.clear();
         self.runs.clear();
-        self.runs.shrink_to(KEPT / 64);
+        self.runs.shrink_to(RUNS);
     }
 }

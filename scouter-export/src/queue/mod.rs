@@ -2,19 +2,23 @@
 //!
 //! Spans are appended to one of a few buffers ("lanes"), of which each thread has a favourite. The worker takes a lane by
 //! exchanging its buffer for an empty one, so a span costs the worker nothing here, memory is contiguous, and the same few
-//! buffers go round. A ring with a buffer per span needs the same number of atomic operations, but touches memory that has
-//! long left the cache.
+//! buffers go round.
+//!
+//! Waking the worker costs the program's thread a call of the system, which can take longer than a hundred spans. So the
+//! worker is woken for a first span and for a full batch, and while spans come fast it looks by itself and is not woken.
 
 mod budget;
 mod lane;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::thread::available_parallelism;
 
 use scouter_span::{FinishedSpan, scope::ScopeId};
 use tokio::sync::Notify;
 
-pub(crate) use budget::Held;
 use budget::Budget;
+pub(crate) use budget::Held;
 use lane::{Content, Lane, Offer};
 
 /// More than the threads that are at the same instant inside [`Queue::accept`] on everyday machines. A power of two.
@@ -23,18 +27,22 @@ const LANES: usize = 16;
 const WAKE_BYTES: usize = 128 << 10;
 /// How often a thread goes round the lanes before it gives a span up. Each is held for less than a microsecond, unless its
 /// holder lost the processor just then.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 16;
 
 /// The way in. Every method may be called from any thread; none waits.
 #[derive(Debug)]
 pub(crate) struct Queue {
     lanes: Box<[Lane]>,
+    /// How many lanes are favourites, less one. The others are for when these are busy or full. A power of two, less one.
+    favourites: usize,
     budget: Budget,
     open: AtomicBool,
     full: AtomicU64,
     shut: AtomicU64,
     /// The number of spans that make a batch.
     batch_items: u64,
+    /// Whether the worker looks by itself soon.
+    watched: AtomicBool,
     wake: Notify,
 }
 
@@ -56,13 +64,17 @@ pub(crate) struct TurnedAway {
 impl Queue {
     /// A queue that holds at most `max`, and wakes the worker for every `batch_items` spans.
     pub(crate) fn new(max: Held, batch_items: u64, open: bool) -> Self {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        let favourites = (2 * processors).next_power_of_two().min(LANES) - 1;
         Self {
-            lanes: (0..LANES).map(|_| Lane::default()).collect(),
+            lanes: (0..LANES).map(|at| if at <= favourites { Lane::with_room() } else { Lane::default() }).collect(),
+            favourites,
             budget: Budget::new(max),
             open: AtomicBool::new(open),
             full: AtomicU64::new(0),
             shut: AtomicU64::new(0),
             batch_items,
+            watched: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -78,13 +90,13 @@ impl Queue {
         match self.append(span.scope, span.bytes) {
             Offer::Taken { crossed } => {
                 if held.items == 1 || held.items == self.batch_items || crossed {
-                    self.wake.notify_one();
+                    self.call();
                 }
             }
             refused => {
                 self.budget.give(Held { items: 1, bytes: length });
                 // Others may have seen this span's place in the count, and left the waking to this thread.
-                self.wake.notify_one();
+                self.call();
                 self.turn_away(if matches!(refused, Offer::Closed) { &self.shut } else { &self.full });
             }
         }
@@ -92,15 +104,31 @@ impl Queue {
 
     #[inline]
     fn append(&self, scope: ScopeId, bytes: &[u8]) -> Offer {
-        let favourite = lane::favourite();
+        let favourite = lane::thread_number() & self.favourites;
         for attempt in 0..LANES * ROUNDS {
-            let lane = &self.lanes[(favourite + attempt) % LANES];
-            match lane.offer(scope, bytes, WAKE_BYTES) {
+            // The other favourites first: they have their buffers.
+            let at = if attempt <= self.favourites { (favourite + attempt) & self.favourites } else { attempt % LANES };
+            match self.lanes[at].offer(scope, bytes, WAKE_BYTES) {
                 Offer::Busy => {}
                 done => return done,
             }
         }
         Offer::Busy
+    }
+
+    #[cold]
+    fn call(&self) {
+        // Either this thread sees that the worker does not look by itself any more, or the worker sees the span.
+        fence(Ordering::SeqCst);
+        if !self.watched.load(Ordering::Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Tells whether the worker looks by itself soon. After `false` it has to look once more.
+    pub(crate) fn watch(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     #[cold]
@@ -112,15 +140,20 @@ impl Queue {
     /// takes nothing more from then on.
     pub(crate) fn take(&self, taker: &mut Taker, close: bool, mut each: impl FnMut(ScopeId, u32, &[u8])) {
         let Taker { taken, total, spare } = taker;
-        for (lane, taken) in self.lanes.iter().zip(taken) {
+        for (at, (lane, taken)) in self.lanes.iter().zip(taken).enumerate() {
             if lane.accepted() == *taken && !close {
                 continue;
             }
-            let accepted = lane.exchange(spare, close);
-            *total = total.plus(Held { items: accepted - *taken, bytes: spare.len() as u64 });
+            // The lanes that only a rush fills keep no buffers.
+            let mut leave = if at <= self.favourites { std::mem::take(spare) } else { Content::default() };
+            let accepted = lane.exchange(&mut leave, close);
+            *total = total.plus(Held { items: accepted - *taken, bytes: leave.len() as u64 });
             *taken = accepted;
-            spare.for_each(&mut each);
-            spare.clear();
+            leave.for_each(&mut each);
+            if at <= self.favourites {
+                leave.clear();
+                *spare = leave;
+            }
         }
     }
 
@@ -173,11 +206,6 @@ impl Taker {
     /// Everything that was taken so far, handed to the end or not.
     pub(crate) fn total(&self) -> Held {
         self.total
-    }
-
-    /// Lets go of what was taken and not handed to the end.
-    pub(crate) fn forget(&mut self) {
-        self.spare.clear();
     }
 }
 
@@ -232,6 +260,18 @@ mod tests {
         offer(&queue, 0, b"1");
         offer(&queue, 0, b"1");
         assert_eq!((queue.accepted(), queue.turned_away().full), (4, 3));
+    }
+
+    #[test]
+    fn a_full_lane_sends_threads_to_the_next() {
+        let queue = Queue::new(Held { items: 1000, bytes: 1 << 30 }, 5, true);
+        let span = vec![7; 700_000];
+        (0..LANES + 1).for_each(|_| offer(&queue, 0, &span));
+        assert_eq!((queue.accepted(), queue.turned_away().full), (LANES as u64, 1));
+        let mut taker = Taker::new();
+        assert_eq!(taken(&queue, &mut taker, false).len(), LANES);
+        offer(&queue, 0, &vec![7; 3 << 20]);
+        assert_eq!(taken(&queue, &mut taker, false)[0].2.len(), 3 << 20);
     }
 
     #[test]

@@ -45,7 +45,11 @@ impl Rig {
         Self::on(&Worker::start().unwrap(), config, destinations)
     }
 
-    pub(crate) fn on(worker: &Worker, config: BatchConfig, destinations: impl IntoIterator<Item = Destination>) -> Self {
+    pub(crate) fn on(
+        worker: &Worker,
+        config: BatchConfig,
+        destinations: impl IntoIterator<Item = Destination>,
+    ) -> Self {
         let counters = Arc::new(Counters::default());
         let reports = Arc::new(Reports::default());
         let builder = Pipeline::builder(resource()).batch(config).counters(Arc::clone(&counters));
@@ -106,7 +110,9 @@ pub(crate) fn memory() -> Memory {
 /// Into this memory, with few and short waits between tries.
 pub(crate) fn to(name: &str, transport: &(impl Transport + Clone)) -> Destination {
     let transport = transport.clone();
-    Destination::new(name, move || Ok(Arc::new(transport.clone()) as Arc<dyn Transport>)).export_timeout(NEVER).retry(quick())
+    Destination::new(name, move || Ok(Arc::new(transport.clone()) as Arc<dyn Transport>))
+        .export_timeout(NEVER)
+        .retry(quick())
 }
 
 pub(crate) fn quick() -> RetryPolicy {
