@@ -4,11 +4,11 @@
 //! `opentelemetry.context`; where another runtime context is configured, the public functions are used.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt};
+use pyo3::types::PyDict;
 use scouter_span::context::TraceState;
 use scouter_span::{SpanContext, SpanId, TraceFlags, TraceId};
 
-use crate::otel::{Otel, otel};
+use crate::otel::otel;
 use crate::span::Span;
 
 #[expect(unsafe_code, reason = "PyO3 has no safe functions for context variables")]
@@ -83,7 +83,6 @@ pub(crate) fn with_span<'py>(context: &Bound<'py, PyAny>, span: &Bound<'py, PyAn
     let entries = copy.cast::<PyDict>()?;
     let before = context.cast::<PyDict>()?;
     if !before.is_empty() {
-        entries.as_mapping();
         entries.update(before.as_mapping())?;
     }
     entries.set_item(otel.span_key.bind(py), span)?;
@@ -136,14 +135,5 @@ pub(crate) fn span_context_from(context: &Bound<'_, PyAny>) -> PyResult<Option<S
 
 /// Makes an OpenTelemetry `SpanContext`.
 pub(crate) fn span_context<'py>(py: Python<'py>, context: &SpanContext) -> PyResult<Bound<'py, PyAny>> {
-    let Otel { span_context, trace_flags, trace_state, .. } = otel(py)?;
-    let flags = trace_flags.bind(py).call1((context.flags.bits(),))?;
-    let state = if context.trace_state.is_empty() {
-        trace_state.bind(py).call0()?
-    } else {
-        trace_state.bind(py).call_method1("from_header", ([context.trace_state.as_str()],))?
-    };
-    let trace_id: Bound<'py, PyInt> = context.trace_id.to_int().into_pyobject(py)?;
-    let span_id = context.span_id.to_int();
-    span_context.bind(py).call1((trace_id, span_id, context.is_remote, flags, state))
+    otel(py)?.span_context(py, context)
 }

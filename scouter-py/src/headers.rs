@@ -10,29 +10,46 @@ use crate::otel::otel;
 use crate::report;
 use crate::span::Span;
 
+/// The headers that concern tracing. Nothing else in a carrier is read.
+const NAMES: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+type Headers = Vec<(&'static str, String)>;
+
 /// Reads a carrier: a mapping of names to values or to lists of values, or pairs of them as ASGI has them. Bytes or texts.
-fn read(carrier: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+fn read(carrier: &Bound<'_, PyAny>) -> PyResult<Headers> {
+    let mut headers = Headers::new();
+    if let Ok(entries) = carrier.cast_exact::<PyDict>() {
+        for (name, value) in entries.iter() {
+            take(&mut headers, &name, &value)?;
+        }
+        return Ok(headers);
+    }
     let pairs = match carrier.cast::<PyMapping>() {
         Ok(mapping) => mapping.items()?.into_any(),
         Err(_) => carrier.clone(),
     };
-    let mut read = Vec::new();
     for pair in pairs.try_iter()? {
         let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
-        let name = text(&name)?;
-        // Only what concerns tracing is read at all.
-        if !["traceparent", "tracestate", "baggage"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
-            continue;
-        }
-        if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() {
-            read.push((name, text(&value)?));
-        } else {
-            for value in value.try_iter()? {
-                read.push((name.clone(), text(&value?)?));
-            }
+        take(&mut headers, &name, &value)?;
+    }
+    Ok(headers)
+}
+
+fn take(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let known = |name: &[u8]| NAMES.into_iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    let name = match name.cast::<PyBytes>() {
+        Ok(name) => known(name.as_bytes()),
+        Err(_) => known(name.cast::<PyString>()?.to_str().unwrap_or_default().as_bytes()),
+    };
+    let Some(name) = name else { return Ok(()) };
+    if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() {
+        headers.push((name, text(value)?));
+    } else {
+        for value in value.try_iter()? {
+            headers.push((name, text(&value?)?));
         }
     }
-    Ok(read)
+    Ok(())
 }
 
 /// A header's text. HTTP's bytes are Latin-1; what is not ASCII is refused by the parsers later.

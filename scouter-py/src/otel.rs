@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
-use scouter_span::{SpanKind, StatusCode};
+use pyo3::types::{PyString, PyTuple};
+use scouter_span::{SpanContext, SpanKind, StatusCode};
 
 /// See the fields. One for the process; OpenTelemetry's API has no second instance either.
 pub(crate) struct Otel {
@@ -17,9 +17,14 @@ pub(crate) struct Otel {
     pub(crate) span_key: Py<PyString>,
     pub(crate) set_baggage: Py<PyAny>,
     pub(crate) get_all_baggage: Py<PyAny>,
-    pub(crate) span_context: Py<PyAny>,
-    pub(crate) trace_flags: Py<PyAny>,
-    pub(crate) trace_state: Py<PyAny>,
+    span_context: Py<PyAny>,
+    trace_flags: Py<PyAny>,
+    trace_state: Py<PyAny>,
+    /// The flags that nearly all contexts have: none, sampled, random, both.
+    usual_flags: [Py<PyAny>; 4],
+    no_state: Py<PyAny>,
+    /// `tuple.__new__`, where a span context is the tuple that we know. Its own `__new__` takes three times as long.
+    new_tuple: Option<Py<PyAny>>,
     pub(crate) link: Py<PyAny>,
     pub(crate) status: Py<PyAny>,
     /// Unset, Ok, Error: the numbers are the same here and there.
@@ -32,6 +37,18 @@ static OTEL: PyOnceLock<Otel> = PyOnceLock::new();
 
 pub(crate) fn otel(py: Python<'_>) -> PyResult<&'static Otel> {
     OTEL.get_or_try_init(py, || Otel::load(py))
+}
+
+/// `tuple.__new__`, if it makes the same span context as the class itself.
+fn new_tuple(class: &Bound<'_, PyAny>, flags: &Py<PyAny>, state: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = class.py();
+    let new = py.get_type::<PyTuple>().getattr("__new__")?;
+    let made = class.call1((1, 2, true, flags, state))?;
+    let same = match new.call1((class, (1, 2, true, flags, state, true))) {
+        Ok(direct) => direct.eq(&made)? && direct.getattr("is_valid")?.is_truthy()?,
+        Err(_) => false,
+    };
+    Ok(same.then(|| new.unbind()))
 }
 
 impl Otel {
@@ -50,6 +67,10 @@ impl Otel {
         let baggage = py.import("opentelemetry.baggage")?;
         let key = py.import("opentelemetry.trace.propagation")?.getattr("_SPAN_KEY")?;
         let member = |of: &Bound<'_, PyAny>, name: &str| of.getattr(name).map(Bound::unbind);
+        let trace_flags = trace.getattr("TraceFlags")?;
+        let flags = |bits: u8| trace_flags.call1((bits,)).map(Bound::unbind);
+        let usual_flags = [flags(0)?, flags(1)?, flags(2)?, flags(3)?];
+        let no_state = trace.getattr("TraceState")?.call0()?.unbind();
         Ok(Self {
             context_type: context_type.unbind(),
             context_variable,
@@ -60,8 +81,11 @@ impl Otel {
             set_baggage: member(&baggage, "set_baggage")?,
             get_all_baggage: member(&baggage, "get_all")?,
             span_context: member(&trace, "SpanContext")?,
-            trace_flags: member(&trace, "TraceFlags")?,
+            trace_flags: trace_flags.clone().unbind(),
             trace_state: member(&trace, "TraceState")?,
+            new_tuple: new_tuple(&trace.getattr("SpanContext")?, &usual_flags[1], &no_state)?,
+            usual_flags,
+            no_state,
             link: member(&trace, "Link")?,
             status: member(&trace, "Status")?,
             status_codes: [member(&status_code, "UNSET")?, member(&status_code, "OK")?, member(&status_code, "ERROR")?],
@@ -73,6 +97,25 @@ impl Otel {
                 member(&kind, "CONSUMER")?,
             ],
         })
+    }
+
+    /// Makes an OpenTelemetry `SpanContext`.
+    pub(crate) fn span_context<'py>(&self, py: Python<'py>, context: &SpanContext) -> PyResult<Bound<'py, PyAny>> {
+        let flags = match self.usual_flags.get(usize::from(context.flags.bits())) {
+            Some(flags) => flags.bind(py).clone(),
+            None => self.trace_flags.bind(py).call1((context.flags.bits(),))?,
+        };
+        let state = if context.trace_state.is_empty() {
+            self.no_state.bind(py).clone()
+        } else {
+            self.trace_state.bind(py).call_method1("from_header", ([context.trace_state.as_str()],))?
+        };
+        let class = self.span_context.bind(py);
+        let (trace_id, span_id) = (context.trace_id.to_int(), context.span_id.to_int());
+        match &self.new_tuple {
+            Some(new) => new.bind(py).call1((class, (trace_id, span_id, context.is_remote, flags, state, true))),
+            None => class.call1((trace_id, span_id, context.is_remote, flags, state)),
+        }
     }
 
     /// The kind that an OpenTelemetry `SpanKind` means; internal for anything else.
