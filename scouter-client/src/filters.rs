@@ -94,17 +94,17 @@ impl TraceFilters {
                 return Err(FilterError::new(field, value, "give milliseconds, 0 or more"));
             }
         }
-        if let (Some(min), Some(max)) = (self.min_duration_ms, self.max_duration_ms) {
-            if min > max {
-                let expected = format!("give at most the {max} of max_duration_ms, or raise that");
-                return Err(FilterError::new("min_duration_ms", min, expected));
-            }
+        if let (Some(min), Some(max)) = (self.min_duration_ms, self.max_duration_ms)
+            && min > max
+        {
+            let expected = format!("give at most the {max} of max_duration_ms, or raise that");
+            return Err(FilterError::new("min_duration_ms", min, expected));
         }
-        if let (Some(start), Some(end)) = (self.start_time, self.end_time) {
-            if start > end {
-                let expected = format!("give at most the {end} of end_time, or raise that");
-                return Err(FilterError::new("start_time", start, expected));
-            }
+        if let (Some(start), Some(end)) = (self.start_time, self.end_time)
+            && start > end
+        {
+            let expected = format!("give at most the {end} of end_time, or raise that");
+            return Err(FilterError::new("start_time", start, expected));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The spans of a trace as a tree: every span once, parents before children, nothing lost.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops the test as the test itself would")]
+
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The web page: what is served, with which headers, and that its parts belong together.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops the test as the test itself would")]
+
 use std::collections::BTreeSet;
 
 use axum::body::Body;

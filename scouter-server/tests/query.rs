@@ -1,5 +1,7 @@
 //! The JSON API, asked over a socket by the client and by hand.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops the test as the test itself would")]
+
 #[path = "store/traffic.rs"]
 mod traffic;
 

@@ -141,3 +141,42 @@ async fn damage_is_told_and_not_passed_on() {
     fresh.database().execute("UPDATE block SET data = x'00'", []).unwrap();
     assert_eq!(store.trace(trace_id(1)).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
+
+#[tokio::test]
+async fn what_most_traces_have_is_found_as_exactly_as_what_few_have() {
+    let fresh = Fresh::new();
+    let store = fresh.open();
+    // More than 20 000 traces with one tag, more than 64 blocks with one attribute: no index leads to the few that fit.
+    let given = |trace: u64| {
+        let given = Given { status: if trace.is_multiple_of(10_000) { 2 } else { 0 }, ..Given::new(trace, 1, None) };
+        given.with("scouter.tag.env", text("prod")).with("tenth", text(&(trace % 10).to_string()))
+    };
+    for first in [1, 10_001, 20_001] {
+        let traces = first..(first + 10_000).min(20_101);
+        store.write(request(&traces.map(given).collect::<Vec<_>>())).await.unwrap();
+    }
+    let large = "x".repeat(150_000);
+    for first in (20_101..20_251).step_by(50) {
+        let spans: Vec<_> = (first..first + 50).map(|trace| given(trace).with("large", text(&large))).collect();
+        store.write(request(&spans)).await.unwrap();
+    }
+    let attributes = |tenth: &str| [("tenth".to_owned(), tenth.into())].into_iter().collect();
+    let tags = || [("env".to_owned(), "prod".to_owned())].into();
+    let numbers = async |filters: TraceFilters| {
+        let page = store.search(TraceFilters { limit: Some(3), ..filters }).await.unwrap();
+        page.items.iter().map(|trace| trace.trace_id.to_int() as u64).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(TraceFilters { tags: tags(), ..Default::default() }).await, [20_250, 20_249, 20_248]);
+    assert_eq!(
+        numbers(TraceFilters { attributes: attributes("7"), ..Default::default() }).await,
+        [20_247, 20_237, 20_227]
+    );
+    let both = TraceFilters { tags: tags(), attributes: attributes("7"), ..Default::default() };
+    assert_eq!(numbers(both).await, [20_247, 20_237, 20_227]);
+    let failed = || TraceFilters { has_errors: Some(true), ..Default::default() };
+    assert_eq!(numbers(failed()).await, [20_000, 10_000]);
+    assert_eq!(numbers(TraceFilters { tags: tags(), attributes: attributes("0"), ..failed() }).await, [20_000, 10_000]);
+    let none: Vec<u64> = Vec::new();
+    assert_eq!(numbers(TraceFilters { tags: tags(), attributes: attributes("7"), ..failed() }).await, none);
+    assert_eq!(numbers(TraceFilters { attributes: attributes("10"), ..Default::default() }).await, none);
+}

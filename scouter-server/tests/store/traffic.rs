@@ -15,6 +15,9 @@ use scouter_span::TraceId;
 /// 2024-01-01T00:00:00Z.
 pub(crate) const BASE: u64 = 1_704_067_200_000_000_000;
 
+/// Attributes in the order they travel.
+pub(crate) type Pairs = Vec<(String, Value)>;
+
 /// A span before it is encoded. Ids are small numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Given {
@@ -26,8 +29,8 @@ pub(crate) struct Given {
     pub(crate) start: u64,
     pub(crate) duration: u64,
     pub(crate) status: i32,
-    pub(crate) attributes: Vec<(String, Value)>,
-    pub(crate) resource: Vec<(String, Value)>,
+    pub(crate) attributes: Pairs,
+    pub(crate) resource: Pairs,
 }
 
 impl Given {
@@ -83,7 +86,7 @@ pub(crate) fn pair((key, value): &(String, Value)) -> KeyValue {
 
 /// The spans as one request, grouped by service and resource as a sender would.
 pub(crate) fn request(spans: &[Given]) -> Bytes {
-    let mut groups: Vec<(Vec<(String, Value)>, Vec<Span>)> = Vec::new();
+    let mut groups: Vec<(Pairs, Vec<Span>)> = Vec::new();
     for span in spans {
         let mut resource = vec![("service.name".to_owned(), text(&span.service))];
         resource.extend(span.resource.iter().cloned());

@@ -6,12 +6,13 @@ use rusqlite::{CachedStatement, Connection, params};
 use scouter_client::filters::{ENTITY_ATTRIBUTE, TAG_PREFIX};
 use scouter_client::span;
 use scouter_span::TraceId;
-use scouter_span::view::{Resource, SpanView, TraceRequest};
+use scouter_span::view::{KeyValue, Resource, SpanView, TraceRequest};
 
-use super::block::Tail;
+use super::block::{Entry, Tail};
 use super::failure::Failure;
+use super::glance::Glance;
 use super::names::{Home, Names, Origins};
-use super::traces::{OpenTrace, TraceWriter};
+use super::traces::{OpenTrace, Root, TraceWriter};
 use super::value::tag_text;
 use crate::store::Written;
 
@@ -72,8 +73,8 @@ impl<'c> Batch<'c> {
             insert_tag: sql
                 .prepare_cached("INSERT OR IGNORE INTO trace_tag (name, value, trace) VALUES (?1, ?2, ?3)")?,
             put_block: sql.prepare_cached(
-                "INSERT INTO block (no, raw_length, bloom, data) VALUES (?1, ?2, ?3, ?4) \
-                 ON CONFLICT (no) DO UPDATE SET raw_length = ?2, bloom = ?3, data = ?4",
+                "INSERT INTO block (no, raw_length, last, bloom, data) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (no) DO UPDATE SET raw_length = ?2, last = ?3, bloom = ?4, data = ?5",
             )?,
         })
     }
@@ -106,38 +107,44 @@ impl<'c> Batch<'c> {
         noted: &mut Option<i64>,
         written: &mut Written,
     ) -> Result<(), Failure> {
-        let (Ok(trace_id), Ok(span_id)) = (span.trace_id(), span.span_id()) else { return Ok(()) };
-        let at = self.open(trace_id)?;
+        let Some(seen) = Glance::at(span) else { return Ok(()) };
+        let at = self.open(seen.trace_id)?;
         let no = self.traces[at].no;
-        let name = self.memory.names.number(self.sql, span.name())?;
-        let status = span.status().code;
-        let span_id = span_id.to_int();
+        let name = self.memory.names.number(self.sql, seen.name)?;
         let tail = &mut self.memory.tail;
-        let row = params![no, span_id as i64, tail.no, tail.end(), origin.service, name, status as u8];
+        let id = seen.span_id.to_int();
+        let row = params![no, id as i64, tail.no, tail.end(), origin.service, name, seen.status as u8];
         if self.insert_span.execute(row)? == 0 {
             written.duplicates += 1;
             return Ok(());
         }
         written.stored += 1;
-        self.traces[at].add(span, span_id, status, name, origin.service);
-        tail.push(origin.resource_no, origin.scope_no, span);
-        tail.note(span.attributes());
+        let rank = i64::from(seen.has_parent);
+        let root = Root { rank, start: seen.start, span: id, name, service: origin.service };
+        self.traces[at].add(root, seen.stop, seen.status);
+        let entry = Entry::new(span, seen.trace_id, seen.span_id).of(origin.resource_no, origin.scope_no, no);
+        tail.push(entry, seen.start);
         if *noted != Some(tail.no) {
-            tail.note(origin.resource.attributes());
+            origin.resource.attributes().iter().for_each(|attribute| tail.note(attribute));
             *noted = Some(tail.no);
         }
-        if tail.is_full() {
+        for attribute in span.attributes().iter() {
+            self.memory.tail.note(attribute);
+            if attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE {
+                self.add_tag(attribute, no)?;
+            }
+        }
+        if self.memory.tail.is_full() {
             self.put_tail()?;
             self.memory.tail.advance(self.memory.tail.no + 1);
         }
-        for attribute in span.attributes().iter() {
-            if attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE {
-                let name = self.memory.names.number(self.sql, attribute.key)?;
-                let value = tag_text(span::value(attribute.value));
-                let value = self.memory.names.number(self.sql, &value)?;
-                self.insert_tag.execute([name, value, no])?;
-            }
-        }
+        Ok(())
+    }
+
+    fn add_tag(&mut self, attribute: KeyValue<'_>, trace: i64) -> Result<(), Failure> {
+        let name = self.memory.names.number(self.sql, attribute.key)?;
+        let value = self.memory.names.number(self.sql, &tag_text(span::value(attribute.value)))?;
+        self.insert_tag.execute([name, value, trace])?;
         Ok(())
     }
 
@@ -156,7 +163,13 @@ impl<'c> Batch<'c> {
 
     fn put_tail(&mut self) -> Result<(), Failure> {
         let stored = self.memory.tail.stored()?;
-        self.put_block.execute(params![self.memory.tail.no, stored.raw_length, stored.bloom, stored.data])?;
+        self.put_block.execute(params![
+            self.memory.tail.no,
+            stored.raw_length,
+            stored.last,
+            stored.bloom,
+            stored.data
+        ])?;
         Ok(())
     }
 

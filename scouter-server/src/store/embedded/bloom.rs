@@ -51,7 +51,7 @@ fn bits(term: u64, bytes: usize) -> impl Iterator<Item = usize> {
     (0..PROBES).map(move |probe| {
         // The upper half of a product with the size stands for the remainder, without a division.
         let hash = term.wrapping_add(step.wrapping_mul(probe));
-        (u128::from(hash) * (bytes as u128 * 8) >> 64) as usize
+        ((u128::from(hash) * (bytes as u128 * 8)) >> 64) as usize
     })
 }
 

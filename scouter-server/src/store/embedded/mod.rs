@@ -7,6 +7,7 @@ mod batch;
 mod block;
 mod bloom;
 mod failure;
+mod glance;
 mod names;
 mod readers;
 mod schema;
@@ -143,7 +144,7 @@ impl Store for Embedded {
         Box::pin(self.readers.read("searching for spans", move |snapshot| {
             let mut spans = Vec::new();
             for trace in search::find(snapshot, &filters)?.traces {
-                spans.extend(Trace::new(snapshot.spans(trace.no)?).map(|trace| trace.spans).unwrap_or_default());
+                spans.extend(Trace::new(snapshot.spans(&trace)?).map(|trace| trace.spans).unwrap_or_default());
             }
             Ok(spans)
         }))

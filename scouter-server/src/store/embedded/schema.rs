@@ -19,7 +19,8 @@ const APPLICATION_ID: i64 = 0x5363_6f75;
 ///
 /// - `text`: every service, span name, tag name and tag value, once; other tables hold its number.
 /// - `resource`, `scope`: the messages spans belong to, once each, found by the hash of their content.
-/// - `block`: spans' bytes, compressed together (see `block.rs`), and the bloom filter of their attributes (see `bloom.rs`).
+/// - `block`: spans' bytes, compressed together (see `block.rs`), the latest start among them, and the bloom filter of their
+///   attributes (see `bloom.rs`).
 /// - `trace`: what a list of traces shows. `no` counts up in the order of arrival, so that the spans of a trace lie together.
 /// - `span`: where a span's bytes are, and what searches ask for most. Its key is what keeps a redelivered span out.
 /// - `trace_service`: the traces of a service, by start. `trace_tag`: the traces of a tag.
@@ -29,7 +30,8 @@ CREATE TABLE resource (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, bytes BLOB
 CREATE INDEX resource_by_hash ON resource (hash);
 CREATE TABLE scope (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, bytes BLOB NOT NULL, schema_url TEXT NOT NULL);
 CREATE INDEX scope_by_hash ON scope (hash);
-CREATE TABLE block (no INTEGER PRIMARY KEY, raw_length INTEGER NOT NULL, bloom BLOB NOT NULL, data BLOB NOT NULL);
+CREATE TABLE block (
+    no INTEGER PRIMARY KEY, raw_length INTEGER NOT NULL, last INTEGER NOT NULL, bloom BLOB NOT NULL, data BLOB NOT NULL);
 CREATE TABLE trace (
     no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, start INTEGER NOT NULL, stop INTEGER NOT NULL,
     spans INTEGER NOT NULL, errors INTEGER NOT NULL, services BLOB NOT NULL,

@@ -11,6 +11,7 @@ use scouter_client::{TraceFilters, span};
 use scouter_span::view::Resource;
 use serde_json::Value;
 
+use super::block::Entry;
 use super::bloom;
 use super::failure::Failure;
 use super::names::find_text;
@@ -32,7 +33,7 @@ pub(super) fn find(snapshot: &mut Snapshot<'_>, filters: &TraceFilters) -> Resul
     let cursor = filters.cursor.as_deref().map(Cursor::parse).transpose()?;
     let mut found = Found::default();
     let Some(mut wanted) = Wanted::new(snapshot, filters)? else { return Ok(found) };
-    let query = candidates::query(snapshot.sql, filters, &wanted, cursor)?;
+    let query = candidates::query(snapshot, filters, &wanted, cursor)?;
     wanted.service_is_certain = query.tells_service;
     let mut statement = snapshot.sql.prepare_cached(&query.sql)?;
     let mut rows = statement.query(params_from_iter(query.values))?;
@@ -149,8 +150,12 @@ impl Wanted {
             return Ok(false);
         }
         let block = snapshot.block(no)?;
-        let entry = snapshot::entry(&block, no, at)?;
-        let own = entry.span.attributes();
+        self.fits(snapshot, snapshot::entry(&block, no, at)?)
+    }
+
+    /// Whether this span has the attributes and tags.
+    fn fits(&self, snapshot: &mut Snapshot<'_>, entry: Entry<'_>) -> Result<bool, Failure> {
+        let own = entry.content().attributes();
         for tag in &self.tags {
             let value = own.get(&tag.key).map(|value| tag_text(span::value(value)));
             if value.as_ref() != Some(&tag.text) {

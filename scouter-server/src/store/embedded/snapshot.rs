@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension};
 use scouter_client::{Span, Trace, TraceSummary};
-use scouter_span::view::{Resource, Scope};
+use scouter_span::view::{Resource, Scope, SpanView};
 use scouter_span::{SpanId, TraceId};
 
 use super::block::{self, Entry};
@@ -42,27 +42,30 @@ impl<'c> Snapshot<'c> {
     /// One trace with all its spans.
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Option<Trace>, Failure> {
         let Some(row) = traces::find(self.sql, id)? else { return Ok(None) };
-        Ok(Trace::new(self.spans(row.no)?))
+        Ok(Trace::new(self.spans(&row)?))
     }
 
     /// The spans of a trace, in the order in which they arrived.
-    pub(super) fn spans(&mut self, trace: i64) -> Result<Vec<Span>, Failure> {
+    pub(super) fn spans(&mut self, trace: &TraceRow) -> Result<Vec<Span>, Failure> {
         let sql = self.sql;
-        let mut statement = sql.prepare_cached("SELECT block, at FROM span WHERE trace = ?")?;
-        let places = statement.query_map([trace], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let mut places: Vec<(i64, i64)> = places.collect::<Result<_, _>>()?;
+        let mut statement = sql.prepare_cached("SELECT block, at, span FROM span WHERE trace = ?")?;
+        let places = statement.query_map([trace.no], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut places: Vec<(i64, i64, i64)> = places.collect::<Result<_, _>>()?;
         places.sort_unstable();
-        places.into_iter().map(|(no, at)| self.span(no, at)).collect()
+        places.into_iter().map(|(no, at, id)| self.span(no, at, trace.id, id as u64)).collect()
     }
 
-    fn span(&mut self, no: i64, at: i64) -> Result<Span, Failure> {
+    fn span(&mut self, no: i64, at: i64, trace_id: TraceId, span_id: u64) -> Result<Span, Failure> {
+        let bad = |what: String| Failure::Corrupt(format!("block {no} at {at}: {what}"));
         let block = self.block(no)?;
         let entry = entry(&block, no, at)?;
         let resource = self.resource(entry.resource)?;
         let scope = self.origin(Home::Scope, entry.scope)?;
         let schema_url = if scope.schema_url.is_empty() { &resource.schema_url } else { &scope.schema_url };
-        let span = Span::read(entry.span, Resource::new(&resource.bytes), Scope::new(&scope.bytes), schema_url);
-        span.map_err(|error| Failure::Corrupt(format!("block {no} holds a span without an id at {at}: {error}")))
+        let span_id = SpanId::from_int(span_id).ok_or_else(|| bad("the span's id is zero".to_owned()))?;
+        let message = entry.message(trace_id, span_id);
+        let (resource, scope) = (Resource::new(&resource.bytes), Scope::new(&scope.bytes));
+        Span::read(SpanView::new(&message), resource, scope, schema_url).map_err(|error| bad(error.to_string()))
     }
 
     /// What a list of traces shows of one.

@@ -2,7 +2,7 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use scouter_span::TraceId;
-use scouter_span::view::{SpanView, StatusCode};
+use scouter_span::view::StatusCode;
 use scouter_span::wire::{FieldValue, Reader, uint};
 
 use super::failure::Failure;
@@ -37,18 +37,11 @@ pub(super) struct TraceRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Root {
     /// 0 for a span without a parent, 1 for any other.
-    rank: i64,
-    start: i64,
+    pub(super) rank: i64,
+    pub(super) start: i64,
     pub(super) span: u64,
     pub(super) name: i64,
     pub(super) service: i64,
-}
-
-/// A span's start, and its end or its start if that is later, as the tables hold them.
-pub(super) fn times(span: SpanView<'_>) -> (i64, i64) {
-    let (start, end) = (span.start_time(), span.end_time());
-    let clamp = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
-    (clamp(start), clamp(end.max(start)))
 }
 
 impl TraceRow {
@@ -111,10 +104,9 @@ impl OpenTrace {
         self.now.is_none()
     }
 
-    /// Counts a span that was not there before.
-    pub(super) fn add(&mut self, span: SpanView<'_>, span_id: u64, status: StatusCode, name: i64, service: i64) {
-        let (start, stop) = times(span);
-        let root = Root { rank: i64::from(span.parent_span_id().is_some()), start, span: span_id, name, service };
+    /// Counts a span that was not there before. It is a candidate for the root.
+    pub(super) fn add(&mut self, span: Root, stop: i64, status: StatusCode) {
+        let Root { start, service, .. } = span;
         let row = self.now.get_or_insert(TraceRow {
             no: self.no,
             id: self.id,
@@ -123,13 +115,13 @@ impl OpenTrace {
             spans: 0,
             errors: 0,
             services: Vec::new(),
-            root,
+            root: span,
         });
         row.start = row.start.min(start);
         row.stop = row.stop.max(stop);
         row.spans += 1;
         row.errors += i64::from(status == StatusCode::Error);
-        row.root = row.root.min(root);
+        row.root = row.root.min(span);
         if !row.services.contains(&service) {
             row.services.push(service);
         }

@@ -1,5 +1,7 @@
 //! The query that leads to the traces that may be wanted, in the order they are to be shown.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use scouter_client::TraceFilters;
@@ -7,10 +9,16 @@ use scouter_client::TraceFilters;
 use super::Wanted;
 use super::cursor::Cursor;
 use crate::store::embedded::failure::Failure;
+use crate::store::embedded::snapshot::Snapshot;
 use crate::store::embedded::traces::select_traces;
+use crate::store::embedded::{block, bloom};
 
 /// A tag with more traces than this is no short cut: the newest of them are found sooner by going through all traces.
 const RARE: i64 = 20_000;
+
+/// So many blocks are looked into at any rate. Where attributes may be in more of them than this, and in more than an eighth of
+/// all, the newest traces that have them are found sooner by going through traces.
+const FEW_BLOCKS: usize = 64;
 
 /// A query and what to bind to it.
 #[derive(Debug)]
@@ -22,7 +30,7 @@ pub(super) struct Query {
 }
 
 pub(super) fn query(
-    sql: &Connection,
+    snapshot: &mut Snapshot<'_>,
     filters: &TraceFilters,
     wanted: &Wanted,
     cursor: Option<Cursor>,
@@ -33,10 +41,13 @@ pub(super) fn query(
     if filters.trace_id.is_some() || filters.trace_ids.is_some() {
         query.sql += select_traces!("FROM trace t WHERE t.id IN (SELECT unhex(value) FROM json_each(?))");
         query.values.push(ids(filters).into());
-    } else if let Some(tag) = rare_tag(sql, wanted)? {
+    } else if let Some(tag) = rare_tag(snapshot.sql, wanted)? {
         query.sql +=
             select_traces!("FROM trace_tag d CROSS JOIN trace t ON t.no = d.trace WHERE d.name = ? AND d.value = ?");
         query.values.extend([tag.0.into(), tag.1.into()]);
+    } else if let Some(traces) = rare_attributes(snapshot, filters, wanted)? {
+        query.sql += select_traces!("FROM trace t WHERE t.no IN (SELECT value FROM json_each(?))");
+        query.values.push(traces.into());
     } else if let Some(service) = wanted.service {
         query.sql += select_traces!("FROM trace_service d CROSS JOIN trace t ON t.no = d.trace WHERE d.service = ?");
         query.values.push(service.into());
@@ -95,4 +106,42 @@ fn rare_tag(sql: &Connection, wanted: &Wanted) -> Result<Option<(i64, i64)>, Fai
         }
     }
     Ok(rarest.map(|(_, tag)| tag))
+}
+
+/// The traces that have a span with the attributes, as a JSON list, if the blocks' filters leave few blocks to look into.
+fn rare_attributes(
+    snapshot: &mut Snapshot<'_>,
+    filters: &TraceFilters,
+    wanted: &Wanted,
+) -> Result<Option<String>, Failure> {
+    if wanted.terms.is_empty() {
+        return Ok(None);
+    }
+    // No span of a trace begins before the trace.
+    let earliest = filters.start_time.map_or(0, |time| i64::try_from(time).unwrap_or(i64::MAX));
+    let sql = snapshot.sql;
+    let mut statement = sql.prepare_cached("SELECT no, bloom FROM block WHERE last >= ?")?;
+    let mut rows = statement.query([earliest])?;
+    let (mut all, mut hopeful) = (0, Vec::new());
+    while let Some(row) = rows.next()? {
+        all += 1;
+        let filter = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        if wanted.terms.iter().all(|&term| bloom::may_contain(filter, term)) {
+            hopeful.push(row.get(0)?);
+        }
+    }
+    if hopeful.len() > FEW_BLOCKS.max(all / 8) {
+        return Ok(None);
+    }
+    let mut traces = BTreeSet::new();
+    for no in hopeful {
+        let block = snapshot.block(no)?;
+        for entry in block::entries(&block) {
+            if !traces.contains(&entry.trace) && wanted.fits(snapshot, entry)? {
+                traces.insert(entry.trace);
+            }
+        }
+    }
+    let traces: Vec<_> = traces.iter().map(i64::to_string).collect();
+    Ok(Some(format!("[{}]", traces.join(","))))
 }
