@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use crate::context::SpanContext;
-use crate::record::Pooled;
+use crate::id::TraceId;
+use crate::record::{LinkTarget, Recording, pool};
 use crate::sink::FinishedSpan;
 use crate::tracer::TracerInner;
-use crate::value::Value;
+use crate::value::{Attribute, Value};
 use crate::view::{SpanView, StatusCode};
+use crate::wire::field::{any_value, span};
+use crate::wire::{write_scalar, write_text};
 
 /// A span. Recorded or not, it has a context of its own. Dropping it ends it.
 ///
@@ -22,7 +25,7 @@ pub struct Span {
 /// The part of a recorded span.
 #[derive(Debug)]
 pub(crate) struct Active {
-    pub(crate) recording: Pooled,
+    pub(crate) recording: Box<Recording>,
     pub(crate) tracer: Arc<TracerInner>,
 }
 
@@ -70,30 +73,70 @@ impl Span {
     /// key beyond the limit, is dropped and counted.
     #[inline]
     pub fn set_attribute<'a>(&mut self, key: &str, value: impl Into<Value<'a>>) {
+        if self.active.is_none() {
+            return;
+        }
+        // Where the caller's type is known, only one of these is left. What fits registers travels in them.
+        match value.into() {
+            Value::Str(text) => self.set_text(key, text),
+            Value::Bool(value) => self.set_scalar::<{ any_value::BOOL }>(key, u64::from(value)),
+            Value::I64(value) => self.set_scalar::<{ any_value::INT }>(key, value as u64),
+            Value::F64(value) => self.set_scalar::<{ any_value::DOUBLE }>(key, value.to_bits()),
+            value => self.record_attribute(&(key, value)),
+        }
+    }
+
+    fn set_text(&mut self, key: &str, text: &str) {
         if let Some(Active { recording, tracer }) = self.open() {
-            recording.set_attribute(key, value.into(), tracer.limits());
+            let limits = tracer.limits();
+            let limit = limits.attribute_value_length;
+            recording.set_attribute(key, limits, |out| write_text(out, span::ATTRIBUTES, key, text, limit));
+        }
+    }
+
+    fn set_scalar<const FIELD: u32>(&mut self, key: &str, bits: u64) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            let write = |out: &mut Vec<u8>| write_scalar::<FIELD>(out, span::ATTRIBUTES, key, bits);
+            recording.set_attribute(key, tracer.limits(), write);
+        }
+    }
+
+    pub(crate) fn record_attribute(&mut self, attribute: &impl Attribute) {
+        if let Some(Active { recording, tracer }) = self.open() {
+            let limits = tracer.limits();
+            let limit = limits.attribute_value_length;
+            recording.set_attribute(attribute.key(), limits, |out| attribute.write(out, span::ATTRIBUTES, limit));
         }
     }
 
     /// Adds an event that happens now.
     #[inline]
     pub fn add_event(&mut self, name: &str, attributes: &[(&str, Value<'_>)]) {
-        if let Some(Active { recording, tracer }) = self.open() {
-            recording.add_event(name, tracer.clock().now(), attributes, tracer.limits());
-        }
+        self.record_event(name, None, attributes, 0);
     }
 
     /// Adds an event that happened at this time, in nanoseconds since the Unix epoch.
     pub fn add_event_at(&mut self, name: &str, time: u64, attributes: &[(&str, Value<'_>)]) {
+        self.record_event(name, Some(time), attributes, 0);
+    }
+
+    #[inline]
+    pub(crate) fn record_event(&mut self, name: &str, time: Option<u64>, attributes: &[impl Attribute], left_out: u32) {
         if let Some(Active { recording, tracer }) = self.open() {
-            recording.add_event(name, time, attributes, tracer.limits());
+            let time = time.unwrap_or_else(|| tracer.clock().now());
+            recording.add_event(name, time, attributes, left_out, tracer.limits());
         }
     }
 
     /// Adds a reference to another span.
     pub fn add_link(&mut self, to: &SpanContext, attributes: &[(&str, Value<'_>)]) {
+        self.record_link(&to.into(), attributes, 0);
+    }
+
+    #[inline]
+    pub(crate) fn record_link(&mut self, to: &LinkTarget<'_>, attributes: &[impl Attribute], left_out: u32) {
         if let Some(Active { recording, tracer }) = self.open() {
-            recording.add_link(to, attributes, tracer.limits());
+            recording.add_link(to, attributes, left_out, tracer.limits());
         }
     }
 
@@ -114,27 +157,28 @@ impl Span {
     /// Ends it now. A second end has no effect.
     #[inline]
     pub fn end(&mut self) {
-        let now = self.active.as_ref().map_or(0, |active| active.tracer.clock().now());
-        self.end_at(now);
+        let trace_id = self.context.trace_id;
+        if let Some(active) = self.open() {
+            active.end(active.tracer.clock().now(), trace_id);
+        }
     }
 
     /// Ends it at this time, in nanoseconds since the Unix epoch, but not before its start.
     #[inline]
     pub fn end_at(&mut self, time: u64) {
         let trace_id = self.context.trace_id;
-        if let Some(Active { recording, tracer }) = self.open() {
-            recording.seal(time);
-            tracer.counters().ended.increment();
-            tracer.sink().accept(FinishedSpan { bytes: recording.element(), scope: tracer.scope_id(), trace_id });
+        if let Some(active) = self.open() {
+            active.end(time, trace_id);
         }
     }
 
     /// Lets go of it without an end: it is counted as abandoned and goes nowhere.
     pub fn abandon(mut self) {
-        if let Some(active) = self.active.take()
-            && active.recording.is_open()
-        {
-            active.tracer.counters().abandoned.increment();
+        if let Some(active) = self.active.take() {
+            if active.recording.is_open() {
+                active.tracer.counters().abandoned.increment();
+            }
+            pool::give(active.recording);
         }
     }
 
@@ -157,11 +201,21 @@ impl Span {
     }
 }
 
+impl Active {
+    fn end(&mut self, time: u64, trace_id: TraceId) {
+        let Self { recording, tracer } = self;
+        recording.seal(time);
+        tracer.counters().ended.increment();
+        tracer.sink().accept(FinishedSpan { bytes: recording.element(), scope: tracer.scope_id(), trace_id });
+    }
+}
+
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if self.is_recording() {
-            self.end();
+        self.end();
+        if let Some(active) = self.active.take() {
+            pool::give(active.recording);
         }
     }
 }

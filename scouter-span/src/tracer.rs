@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Clock;
-use crate::context::{SpanContext, TraceFlags};
+use crate::context::{SpanContext, TraceFlags, TraceState};
 use crate::counters::Counters;
 use crate::id::{IdGenerator, RandomIds};
 use crate::limits::SpanLimits;
-use crate::record::{Defaults, Pooled};
+use crate::record::{Defaults, pool};
 use crate::resource::Resource;
 use crate::sampler::Sampler;
 use crate::scope::{Scope, ScopeId};
@@ -216,7 +216,7 @@ impl Tracer {
         !self.inner.shared.closed.load(Ordering::Acquire)
     }
 
-    #[inline]
+    #[inline(never)]
     fn begin(&self, name: &str, kind: SpanKind, parent: Option<&SpanContext>, start_time: Option<u64>) -> Span {
         let shared = &*self.inner.shared;
         let context = shared.new_context(parent);
@@ -226,7 +226,7 @@ impl Tracer {
         }
         shared.counters.started.increment();
         let start_time = start_time.unwrap_or_else(|| shared.clock.now());
-        let mut recording = Pooled::take();
+        let mut recording = pool::take();
         let parent = parent.map(|parent| (parent.span_id, parent.is_remote));
         recording.begin(name, kind, &context, parent, start_time, &shared.defaults);
         Span::recorded(context, Active { recording, tracer: Arc::clone(&self.inner) })
@@ -238,24 +238,23 @@ impl Shared {
     #[inline]
     fn new_context(&self, parent: Option<&SpanContext>) -> SpanContext {
         let closed = self.closed.load(Ordering::Relaxed);
-        let (trace_id, flags, trace_state) = match parent {
-            Some(parent) => (parent.trace_id, parent.flags, parent.trace_state.clone()),
-            None => match &self.ids {
-                None => (RandomIds.new_trace_id(), TraceFlags::RANDOM, Default::default()),
-                Some(ids) => {
-                    let random = if ids.is_random() { TraceFlags::RANDOM } else { TraceFlags::NONE };
-                    (ids.new_trace_id(), random, Default::default())
-                }
-            },
-        };
-        let span_id = match &self.ids {
-            None => RandomIds.new_span_id(),
-            Some(ids) => ids.new_span_id(),
+        let (trace_id, span_id, flags, trace_state) = match (parent, &self.ids) {
+            (Some(parent), ids) => {
+                let span_id = ids.as_ref().map_or_else(|| RandomIds.new_span_id(), |ids| ids.new_span_id());
+                (parent.trace_id, span_id, parent.flags, parent.trace_state.clone())
+            }
+            (None, None) => {
+                let (trace_id, span_id) = RandomIds.new_root();
+                (trace_id, span_id, TraceFlags::RANDOM, TraceState::EMPTY)
+            }
+            (None, Some(ids)) => {
+                let random = if ids.is_random() { TraceFlags::RANDOM } else { TraceFlags::NONE };
+                (ids.new_trace_id(), ids.new_span_id(), random, TraceState::EMPTY)
+            }
         };
         let sampled = !closed && self.sampler.is_sampled(parent, trace_id);
-        // The standard knows two flags; what else a caller sent is not for us to pass on as ours ("Other Flags").
-        let known = TraceFlags::from_bits(flags.bits() & TraceFlags::RANDOM.bits());
-        SpanContext { trace_id, span_id, flags: known.with_sampled(sampled), is_remote: false, trace_state }
+        // Flags that this version of the standard does not know belong to whoever set them, and travel on.
+        SpanContext { trace_id, span_id, flags: flags.with_sampled(sampled), is_remote: false, trace_state }
     }
 }
 
@@ -313,7 +312,7 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Begins the span.
-    #[inline]
+    #[inline(always)]
     pub fn start(self) -> Span {
         let mut span = self.tracer.begin(self.name, self.kind, self.parent, self.start_time);
         for (key, value) in self.attributes {

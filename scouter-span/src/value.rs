@@ -1,5 +1,7 @@
 //! Attribute values as they are recorded and as they are read back.
 
+use crate::wire::write_attribute;
+
 /// A value as OTLP's `AnyValue` knows it, borrowed from whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -22,6 +24,26 @@ pub enum Value<'a> {
     /// The content of an `AnyValue` in wire form, for callers that write nested values themselves, with
     /// [`write_value`](crate::wire::write_value), instead of building slices of slices. Must be valid; is not cut to a limit.
     Encoded(&'a [u8]),
+}
+
+/// A key and a value that can be recorded, whoever's type it is.
+pub(crate) trait Attribute {
+    /// Its name.
+    fn key(&self) -> &str;
+    /// Appends it as an element of a repeated `KeyValue` field, text and bytes cut to the limit.
+    fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize);
+}
+
+impl Attribute for (&str, Value<'_>) {
+    #[inline]
+    fn key(&self) -> &str {
+        self.0
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize) {
+        write_attribute(out, field, self.0, self.1, limit);
+    }
 }
 
 macro_rules! from {

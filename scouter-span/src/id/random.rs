@@ -58,28 +58,42 @@ fn with_numbers<T>(draw: impl FnOnce(&mut Xoshiro256PlusPlus) -> T) -> T {
     })
 }
 
+#[inline]
+fn trace_id(numbers: &mut Xoshiro256PlusPlus) -> TraceId {
+    loop {
+        let value = u128::from(numbers.next_u64()) << 64 | u128::from(numbers.next_u64());
+        if let Some(id) = TraceId::from_int(value) {
+            return id;
+        }
+    }
+}
+
+#[inline]
+fn span_id(numbers: &mut Xoshiro256PlusPlus) -> SpanId {
+    loop {
+        if let Some(id) = SpanId::from_int(numbers.next_u64()) {
+            return id;
+        }
+    }
+}
+
+impl RandomIds {
+    /// The ids of a root, for one visit to the generator.
+    #[inline]
+    pub(crate) fn new_root(self) -> (TraceId, SpanId) {
+        with_numbers(|numbers| (trace_id(numbers), span_id(numbers)))
+    }
+}
+
 impl IdGenerator for RandomIds {
     #[inline]
     fn new_trace_id(&self) -> TraceId {
-        with_numbers(|numbers| {
-            loop {
-                let value = u128::from(numbers.next_u64()) << 64 | u128::from(numbers.next_u64());
-                if let Some(id) = TraceId::from_int(value) {
-                    return id;
-                }
-            }
-        })
+        with_numbers(trace_id)
     }
 
     #[inline]
     fn new_span_id(&self) -> SpanId {
-        with_numbers(|numbers| {
-            loop {
-                if let Some(id) = SpanId::from_int(numbers.next_u64()) {
-                    return id;
-                }
-            }
-        })
+        with_numbers(span_id)
     }
 
     fn is_random(&self) -> bool {

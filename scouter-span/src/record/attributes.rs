@@ -9,7 +9,11 @@ use crate::wire::{varint_len, write_attribute};
 
 /// The attributes of a recording, in no particular order.
 #[derive(Debug, Default)]
-pub(super) struct AttributeIndex(Vec<Entry>);
+pub(super) struct AttributeIndex {
+    entries: Vec<Entry>,
+    /// A bit for every key that is there; keys share bits. Most keys are new, and most of those meet no set bit.
+    known: u64,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -24,18 +28,16 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Defaults {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    index: AttributeIndex,
 }
 
 /// Tells keys apart quickly: their length, their first and their last eight bytes.
 #[inline]
 fn hash(key: &[u8]) -> u32 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-    let (first, last) = if key.len() >= 8 {
-        (word(&key[..8]), word(&key[key.len() - 8..]))
-    } else {
-        (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0)
+    let (first, last) = match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
     };
     let mixed = (first ^ key.len() as u64).wrapping_mul(ODD) ^ last.rotate_left(23).wrapping_mul(ODD);
     (mixed >> 32) as u32
@@ -66,71 +68,93 @@ impl Defaults {
         let mut index = AttributeIndex::default();
         let mut bytes = Vec::new();
         for (key, value) in attributes {
-            index.set(&mut bytes, key, *value, limits);
+            let write = |out: &mut Vec<u8>| {
+                write_attribute(out, span::ATTRIBUTES, key, *value, limits.attribute_value_length);
+            };
+            index.set(&mut bytes, key, limits, write);
         }
-        Self { bytes, entries: index.0 }
+        Self { bytes, index }
     }
 }
 
 impl AttributeIndex {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.entries.clear();
+        self.known = 0;
+    }
+
+    /// How much memory it holds on to, in bytes.
+    pub(super) const fn capacity(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
     }
 
     #[inline]
     pub(super) fn adopt(&mut self, buffer: &mut Vec<u8>, defaults: &Defaults) {
-        if defaults.entries.is_empty() {
+        if defaults.bytes.is_empty() {
             return;
         }
         let base = buffer.len() as u32;
         buffer.extend_from_slice(&defaults.bytes);
-        self.0.extend(defaults.entries.iter().map(|entry| Entry { start: entry.start + base, ..*entry }));
+        let moved = |entry: &Entry| Entry { start: entry.start + base, ..*entry };
+        self.entries.extend(defaults.index.entries.iter().map(moved));
+        self.known = defaults.index.known;
     }
 
-    /// Sets an attribute; false when it is refused, for an empty key or for the limit.
+    /// Sets an attribute, which `write` appends; false when it is refused, for an empty key or for the limit.
     #[inline]
-    pub(super) fn set(&mut self, buffer: &mut Vec<u8>, key: &str, value: Value<'_>, limits: &SpanLimits) -> bool {
+    pub(super) fn set(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        key: &str,
+        limits: &SpanLimits,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let hash = hash(key.as_bytes());
-        for at in 0..self.0.len() {
-            if self.0[at].hash == hash && self.0[at].key(buffer) == key.as_bytes() {
-                self.replace(at, buffer, key, value, limits);
-                return true;
-            }
-        }
-        if key.is_empty() || self.0.len() >= limits.attributes as usize {
+        let bit = 1 << (hash >> 26);
+        let found = if self.known & bit == 0 { None } else { self.find(buffer, key, hash) };
+        if found.is_none() && (key.is_empty() || self.entries.len() >= limits.attributes as usize) {
             return false;
         }
         let start = buffer.len();
-        write_attribute(buffer, span::ATTRIBUTES, key, value, limits.attribute_value_length);
+        write(buffer);
+        if let Some(at) = found {
+            self.replace(at, buffer, start);
+            return true;
+        }
         let length = (buffer.len() - start) as u32;
-        self.0.push(Entry { hash, start: start as u32, length, key_length: key.len() as u32 });
+        self.entries.push(Entry { hash, start: start as u32, length, key_length: key.len() as u32 });
+        self.known |= bit;
         true
     }
 
+    #[inline(never)]
+    fn find(&self, buffer: &[u8], key: &str, hash: u32) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.hash == hash && entry.key(buffer) == key.as_bytes())
+    }
+
+    /// Puts the attribute that was written last in the place of the one at `at`.
     #[cold]
-    fn replace(&mut self, at: usize, buffer: &mut Vec<u8>, key: &str, value: Value<'_>, limits: &SpanLimits) {
-        let old = self.0[at].range();
-        let end = buffer.len();
-        write_attribute(buffer, span::ATTRIBUTES, key, value, limits.attribute_value_length);
-        let length = buffer.len() - end;
+    fn replace(&mut self, at: usize, buffer: &mut Vec<u8>, new: usize) {
+        let old = self.entries[at].range();
+        let length = buffer.len() - new;
         if length == old.len() {
-            buffer.copy_within(end.., old.start);
-            buffer.truncate(end);
+            buffer.copy_within(new.., old.start);
+            buffer.truncate(new);
             return;
         }
         buffer.drain(old.clone());
-        for entry in &mut self.0 {
+        for entry in &mut self.entries {
             if entry.start as usize > old.start {
                 entry.start -= old.len() as u32;
             }
         }
-        self.0[at].start = (end - old.len()) as u32;
-        self.0[at].length = length as u32;
+        self.entries[at].start = (new - old.len()) as u32;
+        self.entries[at].length = length as u32;
     }
 
     /// Everything behind the name moves when the name's length changes; every attribute stands behind it.
     pub(super) fn shift(&mut self, old: usize, new: usize) {
-        for entry in &mut self.0 {
+        for entry in &mut self.entries {
             entry.start = (entry.start as usize + new - old) as u32;
         }
     }

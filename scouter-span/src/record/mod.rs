@@ -5,38 +5,37 @@
 //! only known at the end and writes tag and length.
 
 mod attributes;
-mod pool;
+pub(crate) mod pool;
 
 use std::ops::Range;
 
-use crate::context::{SpanContext, TraceState};
+use crate::context::{SpanContext, TraceFlags};
 use crate::id::SpanId;
 use crate::limits::SpanLimits;
-use crate::value::Value;
+use crate::value::Attribute;
 use crate::view::{SpanKind, StatusCode};
 use crate::wire::field::{event, link, scope_spans, span, status};
-use crate::wire::{fixed32, fixed64, len_delimited, nested, uint, varint_len, write_attribute};
+use crate::wire::{fill_varint, fixed32, fixed64, len_delimited, nested, uint, varint_len};
 
 use attributes::AttributeIndex;
 pub(crate) use attributes::Defaults;
-pub(crate) use pool::Pooled;
 
 /// One tag byte and the longest length of a buffer whose offsets fit 32 bits.
 const HEAD: usize = 6;
 
-/// The fields of fixed size, in the order in which every span has them. The numbers are their places in the buffer.
-const FIXED: [u8; 54] = {
-    let mut bytes = [0; 54];
-    bytes[0] = (span::TRACE_ID << 3 | 2) as u8;
-    bytes[1] = 16;
-    bytes[18] = (span::SPAN_ID << 3 | 2) as u8;
-    bytes[19] = 8;
-    bytes[28] = (span::START_TIME << 3 | 1) as u8;
-    bytes[37] = (span::END_TIME << 3 | 1) as u8;
+/// How a buffer begins: the room for tag and length, then the fields of fixed size in the order in which every span has them.
+const START: [u8; 60] = {
+    let mut bytes = [0; 60];
+    bytes[TRACE_ID.start - 2] = (span::TRACE_ID << 3 | 2) as u8;
+    bytes[TRACE_ID.start - 1] = 16;
+    bytes[SPAN_ID.start - 2] = (span::SPAN_ID << 3 | 2) as u8;
+    bytes[SPAN_ID.start - 1] = 8;
+    bytes[START_TIME.start - 1] = (span::START_TIME << 3 | 1) as u8;
+    bytes[END_TIME.start - 1] = (span::END_TIME << 3 | 1) as u8;
     // Field 16 is the first whose tag takes two bytes.
-    bytes[46] = (span::FLAGS << 3 | 5) as u8 | 0x80;
-    bytes[47] = (span::FLAGS >> 4) as u8;
-    bytes[52] = (span::KIND << 3) as u8;
+    bytes[FLAGS.start - 2] = (span::FLAGS << 3 | 5) as u8 | 0x80;
+    bytes[FLAGS.start - 1] = (span::FLAGS >> 4) as u8;
+    bytes[KIND - 1] = (span::KIND << 3) as u8;
     bytes
 };
 const TRACE_ID: Range<usize> = HEAD + 2..HEAD + 18;
@@ -49,6 +48,16 @@ const KIND: usize = HEAD + 53;
 /// The two bits above the W3C flags (`trace.proto`, `SpanFlags`): whether it is known if the parent is remote, and whether it is.
 const REMOTE_KNOWN: u32 = 0x100;
 const REMOTE: u32 = 0x200;
+
+/// The span that a link leads to. Unlike a [`SpanContext`] it may have ids of zeros, which a link may have too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkTarget<'a> {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    pub(crate) flags: TraceFlags,
+    pub(crate) is_remote: bool,
+    pub(crate) trace_state: &'a str,
+}
 
 /// A span's growing bytes, and what is needed to change them.
 #[derive(Debug, Default)]
@@ -68,8 +77,20 @@ pub(crate) struct Recording {
     sealed: usize,
 }
 
-fn flags(context: &SpanContext, remote: bool) -> u32 {
-    u32::from(context.flags.bits()) | REMOTE_KNOWN | if remote { REMOTE } else { 0 }
+impl<'a> From<&'a SpanContext> for LinkTarget<'a> {
+    fn from(context: &'a SpanContext) -> Self {
+        Self {
+            trace_id: context.trace_id.to_bytes(),
+            span_id: context.span_id.to_bytes(),
+            flags: context.flags,
+            is_remote: context.is_remote,
+            trace_state: context.trace_state.as_str(),
+        }
+    }
+}
+
+const fn flags(flags: TraceFlags, remote: bool) -> u32 {
+    flags.bits() as u32 | REMOTE_KNOWN | if remote { REMOTE } else { 0 }
 }
 
 impl Recording {
@@ -87,14 +108,15 @@ impl Recording {
         self.reset();
         let buffer = &mut self.buffer;
         buffer.reserve(512);
-        buffer.extend_from_slice(&[0; HEAD]);
-        buffer.extend_from_slice(&FIXED);
-        buffer[TRACE_ID].copy_from_slice(&context.trace_id.to_bytes());
-        buffer[SPAN_ID].copy_from_slice(&context.span_id.to_bytes());
-        buffer[START_TIME].copy_from_slice(&start_time.to_le_bytes());
+        buffer.extend_from_slice(&START);
         let remote = parent.is_some_and(|(_, remote)| remote);
-        buffer[FLAGS].copy_from_slice(&flags(context, remote).to_le_bytes());
-        buffer[KIND] = kind as u8;
+        if let Some(fixed) = buffer.first_chunk_mut::<{ START.len() }>() {
+            fixed[TRACE_ID].copy_from_slice(&context.trace_id.to_bytes());
+            fixed[SPAN_ID].copy_from_slice(&context.span_id.to_bytes());
+            fixed[START_TIME].copy_from_slice(&start_time.to_le_bytes());
+            fixed[FLAGS].copy_from_slice(&flags(context.flags, remote).to_le_bytes());
+            fixed[KIND] = kind as u8;
+        }
         if let Some((id, _)) = parent {
             buffer.extend_from_slice(&[(span::PARENT_SPAN_ID << 3 | 2) as u8, 8]);
             buffer.extend_from_slice(&id.to_bytes());
@@ -138,14 +160,23 @@ impl Recording {
         (self.dropped_attributes, self.dropped_events, self.dropped_links)
     }
 
+    /// Sets an attribute, which `write` appends.
     #[inline]
-    pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>, limits: &SpanLimits) {
-        if !self.attributes.set(&mut self.buffer, key, value, limits) {
+    pub(crate) fn set_attribute(&mut self, key: &str, limits: &SpanLimits, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.attributes.set(&mut self.buffer, key, limits, write) {
             self.dropped_attributes += 1;
         }
     }
 
-    pub(crate) fn add_event(&mut self, name: &str, time: u64, attributes: &[(&str, Value<'_>)], limits: &SpanLimits) {
+    /// Adds an event, of which the caller has left out so many attributes already.
+    pub(crate) fn add_event(
+        &mut self,
+        name: &str,
+        time: u64,
+        attributes: &[impl Attribute],
+        left_out: u32,
+        limits: &SpanLimits,
+    ) {
         if self.events >= limits.events {
             self.dropped_events += 1;
             return;
@@ -155,29 +186,36 @@ impl Recording {
             fixed64(out, event::TIME, time);
             len_delimited(out, event::NAME, name.as_bytes());
             let dropped = write_limited(out, event::ATTRIBUTES, attributes, limits.event_attributes, limits);
-            if dropped > 0 {
-                uint(out, event::DROPPED_ATTRIBUTES_COUNT, dropped);
+            if dropped + left_out > 0 {
+                uint(out, event::DROPPED_ATTRIBUTES_COUNT, u64::from(dropped + left_out));
             }
         });
     }
 
-    pub(crate) fn add_link(&mut self, to: &SpanContext, attributes: &[(&str, Value<'_>)], limits: &SpanLimits) {
+    /// Adds a link, of which the caller has left out so many attributes already.
+    pub(crate) fn add_link(
+        &mut self,
+        to: &LinkTarget<'_>,
+        attributes: &[impl Attribute],
+        left_out: u32,
+        limits: &SpanLimits,
+    ) {
         if self.links >= limits.links {
             self.dropped_links += 1;
             return;
         }
         self.links += 1;
         nested(&mut self.buffer, span::LINKS, |out| {
-            len_delimited(out, link::TRACE_ID, &to.trace_id.to_bytes());
-            len_delimited(out, link::SPAN_ID, &to.span_id.to_bytes());
-            if to.trace_state != TraceState::EMPTY {
-                len_delimited(out, link::TRACE_STATE, to.trace_state.as_str().as_bytes());
+            len_delimited(out, link::TRACE_ID, &to.trace_id);
+            len_delimited(out, link::SPAN_ID, &to.span_id);
+            if !to.trace_state.is_empty() {
+                len_delimited(out, link::TRACE_STATE, to.trace_state.as_bytes());
             }
             let dropped = write_limited(out, link::ATTRIBUTES, attributes, limits.link_attributes, limits);
-            if dropped > 0 {
-                uint(out, link::DROPPED_ATTRIBUTES_COUNT, dropped);
+            if dropped + left_out > 0 {
+                uint(out, link::DROPPED_ATTRIBUTES_COUNT, u64::from(dropped + left_out));
             }
-            fixed32(out, link::FLAGS, flags(to, to.is_remote));
+            fixed32(out, link::FLAGS, flags(to.flags, to.is_remote));
         });
     }
 
@@ -194,22 +232,29 @@ impl Recording {
     }
 
     pub(crate) fn update_name(&mut self, name: &str) {
-        let old = self.name.clone();
-        let mut field = Vec::with_capacity(name.len() + 6);
-        len_delimited(&mut field, span::NAME, name.as_bytes());
-        self.name = old.start..old.start + field.len();
-        self.attributes.shift(old.len(), field.len());
-        self.buffer.splice(old, field);
+        let buffer = &mut self.buffer;
+        let (old, end) = (self.name.clone(), buffer.len());
+        let width = varint_len(name.len() as u64);
+        let new = old.start..old.start + 1 + width + name.len();
+        buffer.resize(end.max(end - old.len() + new.len()), 0);
+        buffer.copy_within(old.end..end, new.end);
+        buffer.truncate(end - old.len() + new.len());
+        let (length, text) = buffer[new.start + 1..new.end].split_at_mut(width);
+        fill_varint(length, name.len() as u64);
+        text.copy_from_slice(name.as_bytes());
+        self.attributes.shift(old.len(), new.len());
+        self.name = new;
     }
 
     /// Ends the recording: nothing can be added afterwards.
     #[inline]
     pub(crate) fn seal(&mut self, end_time: u64) {
-        let start_time = u64::from_le_bytes(self.buffer[START_TIME].try_into().unwrap_or_default());
-        // A clock that was set back must not give a span that ends before it begins.
-        let end_time = end_time.max(start_time);
-        self.buffer[END_TIME].copy_from_slice(&end_time.to_le_bytes());
         let buffer = &mut self.buffer;
+        if let Some(fixed) = buffer.first_chunk_mut::<{ START.len() }>() {
+            // A clock that was set back must not give a span that ends before it begins.
+            let start_time = u64::from_le_bytes(fixed[START_TIME].try_into().unwrap_or_default());
+            fixed[END_TIME].copy_from_slice(&end_time.max(start_time).to_le_bytes());
+        }
         for (field, dropped) in [
             (span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes),
             (span::DROPPED_EVENTS_COUNT, self.dropped_events),
@@ -231,13 +276,13 @@ impl Recording {
         let width = varint_len(length);
         let start = HEAD - width - 1;
         buffer[start] = (scope_spans::SPANS << 3 | 2) as u8;
-        let mut rest = length;
-        for byte in &mut buffer[start + 1..HEAD] {
-            *byte = rest as u8 | 0x80;
-            rest >>= 7;
-        }
-        buffer[HEAD - 1] &= 0x7f;
+        fill_varint(&mut buffer[start + 1..HEAD], length);
         self.sealed = start;
+    }
+
+    /// How much memory it holds on to, in bytes.
+    fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.status_message.capacity() + self.attributes.capacity()
     }
 
     /// The finished element: tag, length, message.
@@ -247,23 +292,19 @@ impl Recording {
 }
 
 /// Writes the first attributes up to the limit, without empty keys and, of equal keys, only the last. Returns how many it left out.
-fn write_limited(
-    out: &mut Vec<u8>,
-    field: u32,
-    attributes: &[(&str, Value<'_>)],
-    limit: u32,
-    limits: &SpanLimits,
-) -> u64 {
+#[inline]
+fn write_limited(out: &mut Vec<u8>, field: u32, attributes: &[impl Attribute], limit: u32, limits: &SpanLimits) -> u32 {
     let mut written = 0;
     let mut dropped = 0;
-    for (at, (key, value)) in attributes.iter().enumerate() {
+    for (at, attribute) in attributes.iter().enumerate() {
+        let key = attribute.key();
         if key.is_empty() {
             dropped += 1;
-        } else if attributes[at + 1..].iter().any(|(later, _)| later == key) {
+        } else if attributes[at + 1..].iter().any(|later| later.key() == key) {
             // Set again below: not dropped, overwritten.
         } else if written < limit {
             written += 1;
-            write_attribute(out, field, key, *value, limits.attribute_value_length);
+            attribute.write(out, field, limits.attribute_value_length);
         } else {
             dropped += 1;
         }

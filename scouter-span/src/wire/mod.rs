@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 pub use read::{Field, FieldValue, Reader, WireError};
+pub(crate) use write::{fill_varint, write_scalar, write_text};
 pub use write::{
     fixed32, fixed64, len_delimited, nested, tag, uint, varint, varint_len, write_attribute, write_key_value,
     write_value,

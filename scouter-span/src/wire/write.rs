@@ -14,6 +14,17 @@ pub fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Writes a base-128 number over all of `place`, which must be [as long as the number needs](varint_len).
+#[inline]
+pub(crate) fn fill_varint(place: &mut [u8], mut value: u64) {
+    let Some((last, rest)) = place.split_last_mut() else { return };
+    for byte in rest {
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+    }
+    *last = value as u8;
+}
+
 /// How many bytes [`varint`] appends.
 #[inline]
 pub const fn varint_len(value: u64) -> usize {
@@ -73,12 +84,7 @@ pub fn nested(out: &mut Vec<u8>, field: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     let end = out.len();
     out.resize(end + extra, 0);
     out.copy_within(start..end, start + extra);
-    let mut rest = length as u64;
-    for byte in &mut out[start - 1..start + extra] {
-        *byte = rest as u8 | 0x80;
-        rest >>= 7;
-    }
-    out[start + extra - 1] &= 0x7f;
+    fill_varint(&mut out[start - 1..start + extra], length as u64);
 }
 
 /// The longest start of `text` that has at most `limit` characters.
@@ -127,25 +133,65 @@ pub fn write_key_value(out: &mut Vec<u8>, key: &str, value: Value<'_>, limit: us
 /// Numbers, truth values and text of everyday length know their size beforehand and are written without a second look.
 #[inline]
 pub fn write_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>, limit: usize) {
-    debug_assert!(field < 16, "a one-byte tag");
-    let size = match value {
-        Value::Bool(_) => 2,
-        Value::I64(value) => 1 + varint_len(value as u64),
-        Value::F64(_) => 9,
-        Value::Str(text) if text.len() <= limit && text.len() < 0x70 => 2 + text.len(),
-        _ => usize::MAX,
-    };
-    // tag and length of the key, the key, tag and length of the value, the value: all lengths below 128 take one byte.
-    let total = size.saturating_add(key.len()).saturating_add(4);
-    if total >= 0x80 {
-        nested(out, field, |out| write_key_value(out, key, value, limit));
-        return;
+    match value {
+        Value::Str(text) => write_text(out, field, key, text, limit),
+        Value::Bool(value) => write_scalar::<{ any_value::BOOL }>(out, field, key, u64::from(value)),
+        Value::I64(value) => write_scalar::<{ any_value::INT }>(out, field, key, value as u64),
+        Value::F64(value) => write_scalar::<{ any_value::DOUBLE }>(out, field, key, value.to_bits()),
+        value => write_large_attribute(out, field, key, value, limit),
     }
-    out.reserve(total + 2);
+}
+
+/// As [`write_attribute`], for text.
+#[inline(always)]
+pub(crate) fn write_text(out: &mut Vec<u8>, field: u32, key: &str, text: &str, limit: usize) {
+    let total = key.len() + text.len() + 6;
+    if total >= 0x80 || text.len() > limit {
+        return write_large_attribute(out, field, key, Value::Str(text), limit);
+    }
+    attribute_head(out, field, key, total);
+    let length = text.len() as u8;
+    let string = (any_value::STRING << 3 | 2) as u8;
+    out.extend_from_slice(&[(key_value::VALUE << 3 | 2) as u8, length + 2, string, length]);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// As [`write_attribute`], for the value of this field of `AnyValue`, which is `BOOL`, `INT` or `DOUBLE`.
+#[inline(always)]
+pub(crate) fn write_scalar<const FIELD: u32>(out: &mut Vec<u8>, field: u32, key: &str, bits: u64) {
+    let (wire_type, size) = match FIELD {
+        any_value::DOUBLE => (WireType::Fixed64, 9),
+        _ => (WireType::Varint, 1 + varint_len(bits)),
+    };
+    let total = key.len() + size + 4;
+    if total >= 0x80 {
+        let value = match FIELD {
+            any_value::DOUBLE => Value::F64(f64::from_bits(bits)),
+            any_value::BOOL => Value::Bool(bits != 0),
+            _ => Value::I64(bits as i64),
+        };
+        return write_large_attribute(out, field, key, value, usize::MAX);
+    }
+    attribute_head(out, field, key, total);
+    out.extend_from_slice(&[(key_value::VALUE << 3 | 2) as u8, size as u8, (FIELD << 3) as u8 | wire_type as u8]);
+    match FIELD {
+        any_value::DOUBLE => out.extend_from_slice(&bits.to_le_bytes()),
+        _ => varint(out, bits),
+    }
+}
+
+/// The start of an attribute of less than 128 bytes, up to and with its key.
+#[inline]
+fn attribute_head(out: &mut Vec<u8>, field: u32, key: &str, total: usize) {
+    debug_assert!(field < 16 && total < 0x80, "a tag and a length of one byte each");
     out.extend_from_slice(&[(field << 3 | 2) as u8, total as u8, (key_value::KEY << 3 | 2) as u8, key.len() as u8]);
     out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(&[(key_value::VALUE << 3 | 2) as u8, size as u8]);
-    write_value(out, value, limit);
+}
+
+/// An attribute whose size shows only once it is written.
+#[inline(never)]
+fn write_large_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>, limit: usize) {
+    nested(out, field, |out| write_key_value(out, key, value, limit));
 }
 
 #[cfg(test)]
@@ -184,10 +230,22 @@ mod tests {
     #[test]
     fn the_short_way_writes_what_the_long_way_writes() {
         let text = "x".repeat(0x70);
-        let values =
-            [Value::Bool(true), Value::I64(-1), Value::I64(7), Value::F64(0.5), Value::Str("é"), Value::Str(&text)];
+        let values = [
+            Value::Bool(true),
+            Value::Bool(false),
+            Value::I64(-1),
+            Value::I64(7),
+            Value::I64(1 << 40),
+            Value::F64(0.5),
+            Value::Str(""),
+            Value::Str("é"),
+            Value::Str(&text[1..]),
+            Value::Str(&text),
+        ];
         for value in values {
-            for key in ["k", &"k".repeat(100), &"k".repeat(200)] {
+            // 127 is the largest total that takes one byte, and these keys come to it from both sides with every value.
+            for key in (0..128).chain([200]).map(|length| "k".repeat(length)) {
+                let key = key.as_str();
                 let (mut short, mut long) = (Vec::new(), Vec::new());
                 write_attribute(&mut short, 9, key, value, usize::MAX);
                 nested(&mut long, 9, |out| write_key_value(out, key, value, usize::MAX));
