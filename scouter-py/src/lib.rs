@@ -57,7 +57,19 @@ mod _scouter {
         ] {
             trace.getattr(abstraction)?.call_method1("register", (class,))?;
         }
+        silence_worker();
         // Looked up now, so that the first span does not pay for it.
         crate::otel::otel(py).map(drop)
     }
+}
+
+/// Keeps a panic on the worker's thread from being printed into the user's program: it is caught, counted and reported
+/// through `logging`. The hook is this module's own, not that of other Rust code in the process.
+fn silence_worker() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some("scouter-worker") {
+            print(panic);
+        }
+    }));
 }

@@ -20,7 +20,15 @@ use crate::value::TakenAttributes;
 /// Reads the settings of a provider.
 pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let py = given.py();
+    let (transport, exporter) = (dict(given, "transport")?, dict(given, "exporter")?);
     let environment = Environment::process();
+    let environment =
+        if says_where(transport.as_ref())? { environment.without(&["SCOUTER_SERVER_URI"]) } else { environment };
+    let environment = if says_where(exporter.as_ref())? {
+        environment.without(&["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+    } else {
+        environment
+    };
     let fail = |error: scouter::Error| errors::config(py, &error.to_string());
     let mut settings = Settings::from_environment(&environment).map_err(fail)?;
     settings.language = "python";
@@ -29,13 +37,13 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
     settings.resource = attributes(given, "resource")?;
     settings.resource_schema_url = get(given, "resource_schema_url")?.unwrap_or_default();
     settings.default_attributes = attributes(given, "default_attributes")?;
-    if let Some(transport) = dict(given, "transport")? {
+    if let Some(transport) = transport {
         let mut server = Connection::scouter(&environment).map_err(fail)?;
         server.protocol = protocol(&transport)?;
         fill(&mut server, &transport, "uri").map_err(|error| error.raised(py))?;
         settings.server = server;
     }
-    if let Some(exporter) = dict(given, "exporter")? {
+    if let Some(exporter) = exporter {
         let mut complaints = Vec::new();
         let mut connection =
             Connection::collector(protocol(&exporter)?, &environment, &mut complaints).map_err(fail)?;
@@ -60,6 +68,12 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
         settings.sample_ratio(ratio);
     }
     Ok(settings)
+}
+
+/// Whether a transport's settings leave no question for the environment.
+fn says_where(transport: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+    let Some(transport) = transport else { return Ok(false) };
+    Ok(item(transport, "uri")?.is_some() || item(transport, "memory")?.is_some())
 }
 
 enum Failure {

@@ -22,6 +22,14 @@ impl Environment {
         Self::from_iter(all.filter(|(name, _)| ours(name)))
     }
 
+    /// The same without these variables: what code says is not read from the environment at all, so that a variable that
+    /// cannot work does not matter then.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
     /// The value, if there is one.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
