@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case ["server"]:
             from ._scouter import run_server
 
+            # The server ends in order by itself; Python's own handler would add a KeyboardInterrupt.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             return run_server(["scouter server", *given[1:]])
         case ["-h" | "--help" | "help"]:
             sys.stdout.write(_HELP)

@@ -33,16 +33,13 @@ __all__ = [
     "global_propagator",
 ]
 
+# The headers that continue the current trace in another service: `traceparent`, and `tracestate` and `baggage` where there
+# is something to say. Empty when no span is current. Nothing stands between the caller and the native function.
+get_tracing_headers_from_current_span = _scouter.current_headers
+
 _TRACEPARENT = "traceparent"
 _TRACESTATE = "tracestate"
 _BAGGAGE = "baggage"
-
-
-def get_tracing_headers_from_current_span() -> dict[str, str]:
-    """The headers that continue the current trace in another service: ``traceparent``, and ``tracestate`` and ``baggage``
-    where there is something to say. Empty when no span is current.
-    """
-    return _scouter.current_headers()
 
 
 def extract_span_context_from_headers(
