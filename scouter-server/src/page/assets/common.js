@@ -73,11 +73,26 @@ export function count(number, word) {
   return `${Number(number).toLocaleString()} ${word}${Number(number) === 1 ? "" : "s"}`;
 }
 
-/** One of eight colours, always the same for the same service. */
+const COLOURS = 8;
+const given = new Map();
+
+/** Gives services of one view their colours: each the same everywhere, unless another one here has it already. */
+export function paint(services) {
+  const taken = new Set(given.values());
+  for (const service of services.filter((name) => !given.has(name))) {
+    let hash = 0;
+    for (const character of service) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+    let own = hash % COLOURS;
+    while (taken.has(own) && taken.size < COLOURS) own = (own + 1) % COLOURS;
+    taken.add(own);
+    given.set(service, own);
+  }
+}
+
+/** The class of a service's colour. */
 export function colour(service) {
-  let hash = 0;
-  for (const character of service) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
-  return `colour-${hash % 8}`;
+  paint([service]);
+  return `colour-${given.get(service)}`;
 }
 
 /** A service's name behind its colour. */

@@ -1,5 +1,5 @@
 // One trace as an indented waterfall.
-import { ask, badge, between, colour, count, duration, element, moment, say } from "./common.js";
+import { ask, badge, between, colour, count, duration, element, moment, paint, say } from "./common.js";
 import { close, show } from "./details.js";
 
 const tree = document.getElementById("spans");
@@ -32,7 +32,10 @@ function makeRow(span, at, start, total) {
   // The text stands behind the bar, or before it where there is no room behind.
   const end = (offset + Number(span.duration_ns)) / total;
   if (end > 0.85 && offset / total > 0.15) took.style.right = `${100 - (100 * offset) / total}%`;
-  else if (end > 0.85) took.classList.add("inside");
+  else if (end > 0.85) {
+    took.classList.add("inside");
+    took.style.right = `${Math.max(0, 100 - 100 * end)}%`;
+  }
   else took.style.left = `${100 * end}%`;
   const fold = element("span", { class: "fold", "aria-hidden": "true", "data-testid": "fold" }, span.children.length > 0 ? "▾" : "");
   const name = element("span", { class: "name", title: span.name }, span.name === "" ? "(no name)" : span.name);
@@ -57,6 +60,7 @@ function makeRow(span, at, start, total) {
 function draw(trace) {
   // A trace of no length still needs a scale.
   const total = Math.max(Number(trace.duration_ns), 1);
+  paint(trace.services);
   document.title = `${trace.root_name} · Scouter`;
   document.getElementById("title").textContent = trace.root_name === "" ? "(no name)" : trace.root_name;
   const errors = Number(trace.error_count);
