@@ -1,15 +1,37 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, final, overload
 
 from opentelemetry import trace
 from opentelemetry.context.context import Context
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+__all__ = [
+    "CallPlan",
+    "Client",
+    "CurrentSpan",
+    "Event",
+    "InstrumentationScope",
+    "MemoryTransport",
+    "Resource",
+    "Span",
+    "Tracer",
+    "TracerProvider",
+    "__version__",
+    "current_headers",
+    "extract_span_context",
+    "format_baggage",
+    "inject",
+    "parse_baggage",
+    "run_server",
+    "to_json_text",
+]
+
 __version__: str
 
+@final
 class Span(trace.Span):
     """A unit of work. Has everything that an OpenTelemetry span has, and reads like a finished one at any time."""
 
@@ -42,9 +64,9 @@ class Span(trace.Span):
     ) -> None: ...
     def set_tag(self, key: str, value: Any) -> None:
         """Sets a tag: an attribute that Scouter indexes, exported as ``scouter.tag.<key>``."""
-    def set_input(self, value: Any, max_length: int = 5000) -> None:
+    def set_input(self, value: Any, max_length: int = ...) -> None:
         """Sets what went into this piece of work, as JSON text of at most ``max_length`` characters."""
-    def set_output(self, value: Any, max_length: int = 5000) -> None:
+    def set_output(self, value: Any, max_length: int = ...) -> None:
         """Sets what came out of this piece of work, as JSON text of at most ``max_length`` characters."""
     def set_entity(self, uid: str) -> None:
         """Ties the span to a Scouter entity."""
@@ -85,12 +107,25 @@ class Span(trace.Span):
     def dropped_events(self) -> int: ...
     @property
     def dropped_links(self) -> int: ...
-    def to_json(self, indent: int | None = 4) -> str:
+    def to_json(self, indent: int | None = ...) -> str:
         """The span as JSON text, as OpenTelemetry's console exporter prints it."""
 
-class CurrentSpan(Span):
-    """The current span on loan: ``with`` gives the span and leaves it open."""
+@final
+class CurrentSpan:
+    """The current span on loan: ``with`` gives the span and leaves it open. Everything else goes to the span."""
 
+    def __enter__(self) -> Span: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        exception: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> Literal[False]: ...
+    def __getattribute__(self, name: str, /) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Event:
     """Something that happened while a span ran."""
     @property
@@ -102,14 +137,16 @@ class Event:
     @property
     def dropped_attributes(self) -> int: ...
 
+@final
 class Resource:
     """What spans belong to."""
     @property
     def attributes(self) -> MappingProxyType[str, Any]: ...
     @property
     def schema_url(self) -> str: ...
-    def to_json(self, indent: int | None = 4) -> str: ...
+    def to_json(self, indent: int | None = ...) -> str: ...
 
+@final
 class InstrumentationScope:
     """The library or component that records spans."""
     @property
@@ -121,6 +158,7 @@ class InstrumentationScope:
     @property
     def attributes(self) -> MappingProxyType[str, Any]: ...
 
+@final
 class Tracer(trace.Tracer):
     """Begins spans."""
 
@@ -187,6 +225,7 @@ class Tracer(trace.Tracer):
     def shutdown(self, timeout_millis: int = 30000) -> bool: ...
     def stats(self) -> dict[str, Any]: ...
 
+@disjoint_base
 class TracerProvider(trace.TracerProvider):
     """Makes tracers."""
 
@@ -207,6 +246,7 @@ class TracerProvider(trace.TracerProvider):
     @property
     def resource(self) -> Resource: ...
 
+@final
 class CallPlan:
     EMPTY: Any
     def __new__(
@@ -225,6 +265,7 @@ class CallPlan:
     def begin(self, tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span: ...
     def finish(self, span: Span, result: Any) -> None: ...
 
+@final
 class MemoryTransport:
     def __new__(cls) -> Self: ...
     @property
@@ -232,6 +273,7 @@ class MemoryTransport:
     def spans(self) -> list[dict[str, Any]]: ...
     def clear(self) -> None: ...
 
+@final
 class Client:
     def __new__(cls, base_url: str, token: str | None = None, timeout: float = 30.0) -> Self: ...
     def trace(self, trace_id: str) -> str: ...
@@ -246,5 +288,5 @@ def extract_span_context(
 ) -> trace.SpanContext | None: ...
 def parse_baggage(header: str) -> dict[str, str]: ...
 def format_baggage(entries: Mapping[str, str]) -> str: ...
-def to_json_text(value: Any, max_length: int = 5000) -> str: ...
+def to_json_text(value: Any, max_length: int = ...) -> str: ...
 def run_server(arguments: list[str]) -> int: ...
