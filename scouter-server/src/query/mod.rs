@@ -2,9 +2,9 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /api/v1/traces/{trace_id}` | a [`Trace`](scouter_client::Trace), or 404 |
-//! | `GET`, `POST /api/v1/traces/search` | a [`TracePage`](scouter_client::TracePage) |
-//! | `POST /api/v1/spans/search` | a list of [`Span`](scouter_client::Span)s: trace after trace, each as a tree |
+//! | `GET /api/v1/traces/{trace_id}` | a [`Trace`], or 404 |
+//! | `GET`, `POST /api/v1/traces/search` | a [`TracePage`] |
+//! | `POST /api/v1/spans/search` | a list of [`Span`]s: trace after trace, each as a tree |
 //! | `GET /api/v1/services` | a list of names |
 //!
 //! Filters are [`TraceFilters`]: a JSON object in the body, or the same names in the URL. What cannot be used answers 400

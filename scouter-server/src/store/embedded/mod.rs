@@ -1,6 +1,6 @@
 //! The store that needs nothing: one directory, one SQLite database, one thread that writes.
 //!
-//! Spans' bytes are kept as they were received, in compressed [blocks](block); narrow rows lead to them. Writes that wait
+//! Spans' bytes are kept as they were received, in compressed blocks; narrow rows lead to them. Writes that wait
 //! while one commits are committed together, so durability costs one sync for many requests.
 
 mod batch;
