@@ -194,6 +194,9 @@ fn refused(url: &str, status: StatusCode, answer: &[u8]) -> Error {
     let words = words.as_ref().and_then(|answer| answer["error"]["message"].as_str());
     match words {
         Some(words) => Error::new(kind, words),
+        None if kind == ErrorKind::Unauthorized => {
+            Error::new(kind, format!("{url} answered {status}: the server asks for a token, give one it knows"))
+        }
         None => Error::new(kind, format!("{url} answered {status}")),
     }
 }

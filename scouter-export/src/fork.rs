@@ -110,7 +110,7 @@ fn install() {
     }
     extern "C" fn in_child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
-        scouter_span::id::reseed_after_fork();
+        scouter_span::fork::note_child();
         open();
     }
 

@@ -36,7 +36,7 @@ mod _scouter {
     #[pymodule_export]
     use super::plan::CallPlan;
     #[pymodule_export]
-    use super::provider::TracerProvider;
+    use super::provider::{_finish_closing, TracerProvider};
     #[pymodule_export]
     use super::server::run_server;
     #[pymodule_export]
@@ -58,6 +58,7 @@ mod _scouter {
             trace.getattr(abstraction)?.call_method1("register", (class,))?;
         }
         silence_worker();
+        py.import("atexit")?.call_method1("register", (module.getattr("_finish_closing")?,))?;
         // Looked up now, so that the first span does not pay for it.
         crate::otel::otel(py).map(drop)
     }

@@ -1,12 +1,12 @@
 //! The tracer provider that Python sees.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use scouter::Scouter;
-use scouter::export::{DestinationStats, FlushError, Stats};
+use scouter::export::{DestinationStats, Stats};
 use scouter_span::Scope;
 
 use crate::report;
@@ -22,34 +22,64 @@ pub(crate) struct TracerProvider {
 }
 
 /// What a provider and its tracers share.
-pub(crate) struct State(Scouter);
+pub(crate) struct State(Option<Arc<Scouter>>);
+
+/// Pipelines whose provider and tracers are gone, and which send what is left. Nobody waits for them before the exit.
+static CLOSING: Mutex<Vec<Arc<Scouter>>> = Mutex::new(Vec::new());
+/// How long such a pipeline goes on.
+const CLOSING_DEADLINE: Duration = Duration::from_secs(5);
 
 impl State {
-    /// Waits without the interpreter's lock.
+    fn scouter(&self) -> Option<&Scouter> {
+        self.0.as_deref()
+    }
+
+    /// Waits without the interpreter's lock. Who calls learns the outcome, so it is not logged.
     pub(crate) fn flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        let outcome = py.detach(|| self.0.flush(Duration::from_millis(timeout_millis)));
-        told(py, "flush", outcome)
+        let Some(scouter) = self.scouter() else { return true };
+        py.detach(|| scouter.flush(Duration::from_millis(timeout_millis)).is_ok())
     }
 
     pub(crate) fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        let outcome = py.detach(|| self.0.shutdown(Duration::from_millis(timeout_millis)));
-        told(py, "shutdown", outcome)
+        let Some(scouter) = self.scouter() else { return true };
+        py.detach(|| scouter.shutdown(Duration::from_millis(timeout_millis)).is_ok())
     }
 
     pub(crate) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let stats = self.0.stats();
-        Ok(match stats {
+        Ok(match self.scouter().and_then(Scouter::stats) {
             Some(stats) => stats_dict(py, &stats)?.into_any(),
             None => PyDict::new(py).into_any(),
         })
     }
 }
 
-fn told(py: Python<'_>, what: &str, outcome: Result<(), FlushError>) -> bool {
-    if let Err(error) = &outcome {
-        report::once(py, &format!("{what} did not bring every span to its destination: {error}"));
+impl Drop for State {
+    /// The last provider or tracer goes away, possibly in the middle of the user's program: nothing may wait here.
+    fn drop(&mut self) {
+        let Some(scouter) = self.0.take().filter(|scouter| !scouter.provider().is_closed()) else { return };
+        scouter.begin_shutdown(CLOSING_DEADLINE);
+        let mut closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
+        closing.retain(|scouter| !is_done(scouter));
+        closing.push(scouter);
     }
-    outcome.is_ok()
+}
+
+/// Whether every span of a closed pipeline has met its fate.
+fn is_done(scouter: &Scouter) -> bool {
+    let queued = |stats: Stats| stats.destinations.iter().any(|destination| destination.queued > 0);
+    !scouter.stats().is_some_and(queued)
+}
+
+/// Waits for the pipelines whose providers are gone. For the interpreter's exit.
+#[pyfunction]
+pub(crate) fn _finish_closing(py: Python<'_>) {
+    let closing = std::mem::take(&mut *CLOSING.lock().unwrap_or_else(PoisonError::into_inner));
+    py.detach(|| {
+        for scouter in closing {
+            // What does not arrive is counted; there is nobody left to tell.
+            let _ = scouter.shutdown(CLOSING_DEADLINE);
+        }
+    });
 }
 
 fn stats_dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
@@ -101,7 +131,7 @@ impl TracerProvider {
         let resource = scouter.provider().resource();
         let attributes = read::proxy(py, resource.view().attributes())?.unbind();
         let resource = Py::new(py, Resource { attributes, schema_url: resource.schema_url().to_owned() })?;
-        Ok(Self { state: Arc::new(State(scouter)), resource })
+        Ok(Self { state: Arc::new(State(Some(Arc::new(scouter)))), resource })
     }
 
     /// A tracer for the library or component of this name.
@@ -112,7 +142,7 @@ impl TracerProvider {
         instrumenting_library_version: Option<&str>,
         schema_url: Option<&str>,
         attributes: Option<&Bound<'_, PyAny>>,
-    ) -> Tracer {
+    ) -> Option<Tracer> {
         let name = instrumenting_module_name.map(|name| name.to_string_lossy()).unwrap_or_default();
         let attributes = settings::owned(attributes);
         let scope = Scope::new(
@@ -121,7 +151,9 @@ impl TracerProvider {
             schema_url.unwrap_or_default(),
             &attributes.iter().map(|(key, value)| (key.as_str(), value.value())).collect::<Vec<_>>(),
         );
-        Tracer::new(self.state.0.provider().tracer(scope), Arc::clone(&self.state))
+        // Only a provider that is being dropped has none, and nobody can ask that one.
+        let tracer = self.state.scouter().map(|scouter| scouter.provider().tracer(scope));
+        tracer.map(|tracer| Tracer::new(tracer, Arc::clone(&self.state)))
     }
 
     /// Sends what has ended so far; false when that did not succeed in time.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use scouter::export::{Report, Reporter};
 
-/// The same message again is not news for this long.
+/// The same again is not news for this long.
 const QUIET: Duration = Duration::from_secs(60);
 
 static SAID: Mutex<Option<HashMap<String, Instant>>> = Mutex::new(None);
 
-fn is_news(message: &str) -> bool {
+fn is_news(kind: &str) -> bool {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     let said = said.get_or_insert_default();
     let now = Instant::now();
@@ -20,16 +20,21 @@ fn is_news(message: &str) -> bool {
     if said.len() > 256 {
         said.retain(|_, at| now.duration_since(*at) < QUIET);
     }
-    if said.len() > 256 || said.get(message).is_some_and(|at| now.duration_since(*at) < QUIET) {
+    if said.len() > 256 || said.get(kind).is_some_and(|at| now.duration_since(*at) < QUIET) {
         return false;
     }
-    said.insert(message.to_owned(), now);
+    said.insert(kind.to_owned(), now);
     true
 }
 
 /// Warns, at most once a minute for one message. Never raises.
 pub(crate) fn once(py: Python<'_>, message: &str) {
-    if !is_news(message) {
+    of_kind(py, message, message);
+}
+
+/// Warns, at most once a minute for one kind of problem, whatever the numbers in its message. Never raises.
+fn of_kind(py: Python<'_>, kind: &str, message: &str) {
+    if !is_news(kind) {
         return;
     }
     let warn = || -> PyResult<()> {
@@ -42,7 +47,7 @@ pub(crate) fn once(py: Python<'_>, message: &str) {
 
 /// Warns that something failed, with the error's words.
 pub(crate) fn error(py: Python<'_>, what: &str, error: &PyErr) {
-    once(py, &format!("{what}: {}", error.value(py)));
+    of_kind(py, what, &format!("{what}: {}", error.value(py)));
 }
 
 /// Tells the worker's reports to Python. Runs on the worker's thread, which has no part in the interpreter otherwise.
@@ -60,7 +65,8 @@ impl Reporter for Logger {
             if !report.destination.is_empty() {
                 text = format!("{}: {text}", report.destination);
             }
-            once(py, &text);
+            let kind = format!("{} {:?}", report.destination, report.reason);
+            of_kind(py, &kind, &text);
         });
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
 use std::str::{self, FromStr};
 
-pub use random::{RandomIds, reseed_after_fork};
+pub use random::RandomIds;
 
 /// Sixteen bytes that name a trace; never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

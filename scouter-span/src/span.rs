@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::SpanContext;
+use crate::fork;
 use crate::id::TraceId;
 use crate::record::{LinkTarget, Recording, pool};
 use crate::sink::FinishedSpan;
@@ -14,7 +15,8 @@ use crate::wire::{write_scalar, write_text};
 
 /// A span. Recorded or not, it has a context of its own. Dropping it ends it.
 ///
-/// After the end it can still be read, but no longer changed.
+/// After the end it can still be read, but no longer changed. A span that is open during a fork is exported by the process
+/// that began it; its copy in the child counts as abandoned there.
 #[derive(Debug)]
 pub struct Span {
     context: SpanContext,
@@ -27,6 +29,8 @@ pub struct Span {
 pub(crate) struct Active {
     pub(crate) recording: Box<Recording>,
     pub(crate) tracer: Arc<TracerInner>,
+    /// The process that began it. A copy of it in a child is not the child's to export.
+    pub(crate) generation: u64,
 }
 
 /// How many attributes, events and links went beyond the limits so far.
@@ -87,7 +91,7 @@ impl Span {
     }
 
     fn set_text(&mut self, key: &str, text: &str) {
-        if let Some(Active { recording, tracer }) = self.open() {
+        if let Some(Active { recording, tracer, .. }) = self.open() {
             let limits = tracer.limits();
             let limit = limits.attribute_value_length;
             recording.set_attribute(key, limits, |out| write_text(out, span::ATTRIBUTES, key, text, limit));
@@ -95,14 +99,14 @@ impl Span {
     }
 
     fn set_scalar<const FIELD: u32>(&mut self, key: &str, bits: u64) {
-        if let Some(Active { recording, tracer }) = self.open() {
+        if let Some(Active { recording, tracer, .. }) = self.open() {
             let write = |out: &mut Vec<u8>| write_scalar::<FIELD>(out, span::ATTRIBUTES, key, bits);
             recording.set_attribute(key, tracer.limits(), write);
         }
     }
 
     pub(crate) fn record_attribute(&mut self, attribute: &impl Attribute) {
-        if let Some(Active { recording, tracer }) = self.open() {
+        if let Some(Active { recording, tracer, .. }) = self.open() {
             let limits = tracer.limits();
             let limit = limits.attribute_value_length;
             recording.set_attribute(attribute.key(), limits, |out| attribute.write(out, span::ATTRIBUTES, limit));
@@ -122,7 +126,7 @@ impl Span {
 
     #[inline]
     pub(crate) fn record_event(&mut self, name: &str, time: Option<u64>, attributes: &[impl Attribute], left_out: u32) {
-        if let Some(Active { recording, tracer }) = self.open() {
+        if let Some(Active { recording, tracer, .. }) = self.open() {
             let time = time.unwrap_or_else(|| tracer.clock().now());
             recording.add_event(name, time, attributes, left_out, tracer.limits());
         }
@@ -135,7 +139,7 @@ impl Span {
 
     #[inline]
     pub(crate) fn record_link(&mut self, to: &LinkTarget<'_>, attributes: &[impl Attribute], left_out: u32) {
-        if let Some(Active { recording, tracer }) = self.open() {
+        if let Some(Active { recording, tracer, .. }) = self.open() {
             recording.add_link(to, attributes, left_out, tracer.limits());
         }
     }
@@ -203,8 +207,12 @@ impl Span {
 
 impl Active {
     fn end(&mut self, time: u64, trace_id: TraceId) {
-        let Self { recording, tracer } = self;
+        let Self { recording, tracer, generation } = self;
         recording.seal(time);
+        if *generation != fork::generation() {
+            tracer.counters().abandoned.increment();
+            return;
+        }
         tracer.counters().ended.increment();
         tracer.sink().accept(FinishedSpan { bytes: recording.element(), scope: tracer.scope_id(), trace_id });
     }

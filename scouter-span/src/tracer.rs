@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::clock::Clock;
 use crate::context::{SpanContext, TraceFlags, TraceState};
 use crate::counters::Counters;
+use crate::fork;
 use crate::id::{IdGenerator, RandomIds};
 use crate::limits::SpanLimits;
 use crate::record::{Defaults, pool};
@@ -218,6 +219,17 @@ impl Tracer {
 
     #[inline(never)]
     fn begin(&self, name: &str, kind: SpanKind, parent: Option<&SpanContext>, start_time: Option<u64>) -> Span {
+        self.begin_here(name, kind, parent, start_time)
+    }
+
+    #[inline(always)]
+    pub(crate) fn begin_here(
+        &self,
+        name: &str,
+        kind: SpanKind,
+        parent: Option<&SpanContext>,
+        start_time: Option<u64>,
+    ) -> Span {
         let shared = &*self.inner.shared;
         let context = shared.new_context(parent);
         if !context.flags.is_sampled() {
@@ -229,7 +241,7 @@ impl Tracer {
         let mut recording = pool::take();
         let parent = parent.map(|parent| (parent.span_id, parent.is_remote));
         recording.begin(name, kind, &context, parent, start_time, &shared.defaults);
-        Span::recorded(context, Active { recording, tracer: Arc::clone(&self.inner) })
+        Span::recorded(context, Active { recording, tracer: Arc::clone(&self.inner), generation: fork::generation() })
     }
 }
 

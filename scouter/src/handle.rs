@@ -52,6 +52,14 @@ impl Scouter {
         self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.shutdown(timeout))
     }
 
+    /// Begins what [`shutdown`](Self::shutdown) does, and waits for nothing.
+    pub fn begin_shutdown(&self, timeout: Duration) {
+        self.provider.close();
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.begin_shutdown(timeout);
+        }
+    }
+
     /// What has become of every span; `None` when the SDK is disabled.
     pub fn stats(&self) -> Option<Stats> {
         self.pipeline.as_ref().map(|pipeline| pipeline.stats())
@@ -60,6 +68,10 @@ impl Scouter {
 
 impl Drop for Scouter {
     fn drop(&mut self) {
+        // Who has shut down already has waited as long as was wanted.
+        if self.provider.is_closed() {
+            return;
+        }
         // What did not arrive is counted and reported by the pipeline; a destructor has nobody to tell.
         let _ = self.shutdown(DROP_DEADLINE);
     }

@@ -123,6 +123,11 @@ impl Pipeline {
         }
     }
 
+    /// Begins what [`shutdown`](Self::shutdown) does, and waits for nothing.
+    pub fn begin_shutdown(&self, timeout: Duration) {
+        self.close(timeout);
+    }
+
     /// Begins to shut down.
     fn close(&self, timeout: Duration) -> Option<(&Arc<Shared>, Receiver<()>)> {
         self.closed.store(true, Ordering::Release);

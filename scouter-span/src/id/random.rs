@@ -1,22 +1,12 @@
 //! Random ids from a generator per thread, seeded by the operating system.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::{IdGenerator, SpanId, TraceId};
-
-/// Counts the forks of this process, so that a child does not repeat its parent's ids.
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
-/// Makes every thread of this process seed its generator anew before its next id.
-///
-/// For the child's side of a fork; only touches an atomic, so it may run in a `pthread_atfork` handler.
-pub fn reseed_after_fork() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
+use crate::fork;
 
 /// Random trace and span ids. Each thread has its own generator (256 bits of state), so there is nothing to share or lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +40,7 @@ thread_local! {
 #[inline]
 fn with_numbers<T>(draw: impl FnOnce(&mut Xoshiro256PlusPlus) -> T) -> T {
     SOURCE.with_borrow_mut(|source| {
-        let forks = FORKS.load(Ordering::Relaxed);
+        let forks = fork::generation();
         match source {
             Some(source) if source.forks == forks => draw(&mut source.numbers),
             _ => draw(&mut source.insert(Source::seeded(forks)).numbers),
@@ -118,7 +108,7 @@ mod tests {
     #[test]
     fn a_reseeded_generator_takes_another_path() {
         let before = SOURCE.with_borrow_mut(|source| source.insert(Source::seeded(0)).numbers.clone());
-        reseed_after_fork();
+        fork::note_child();
         let mut repeated = before;
         assert_ne!(RandomIds.new_span_id().to_int(), repeated.next_u64());
     }
