@@ -9,8 +9,11 @@
 pub mod clock;
 pub mod context;
 pub mod counters;
+pub mod fork;
 pub mod id;
 pub mod limits;
+#[cfg(feature = "opentelemetry")]
+pub mod otel;
 mod record;
 pub mod request;
 pub mod resource;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::value::Value;
+use crate::value::{Attribute, Value};
 use crate::view;
 use crate::wire::field::resource;
-use crate::wire::write_attribute;
 
 /// The attributes that describe the process, as an OTLP `Resource` message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +38,12 @@ impl Resource {
 }
 
 /// Writes attributes whose keys are unique within a message: the last of equal keys, no empty ones.
-pub(crate) fn write_unique<'a>(out: &mut Vec<u8>, field: u32, attributes: &[(&'a str, Value<'a>)]) {
-    for (at, (key, value)) in attributes.iter().enumerate() {
-        let again = attributes[at + 1..].iter().any(|(later, _)| later == key);
+pub(crate) fn write_unique(out: &mut Vec<u8>, field: u32, attributes: &[impl Attribute]) {
+    for (at, attribute) in attributes.iter().enumerate() {
+        let key = attribute.key();
+        let again = attributes[at + 1..].iter().any(|later| later.key() == key);
         if !key.is_empty() && !again {
-            write_attribute(out, field, key, *value, usize::MAX);
+            attribute.write(out, field, usize::MAX);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The library or component that records spans, encoded once.
 
 use crate::resource::write_unique;
-use crate::value::Value;
+use crate::value::{Attribute, Value};
 use crate::view;
 use crate::wire::field::scope;
 use crate::wire::len_delimited;
@@ -20,6 +20,10 @@ pub struct ScopeId(pub u32);
 impl Scope {
     /// A scope with this name and, where they are not empty, version, schema URL and attributes.
     pub fn new<'a>(name: &str, version: &str, schema_url: &str, attributes: &[(&'a str, Value<'a>)]) -> Self {
+        Self::encode(name, version, schema_url, attributes)
+    }
+
+    pub(crate) fn encode(name: &str, version: &str, schema_url: &str, attributes: &[impl Attribute]) -> Self {
         let mut encoded = Vec::new();
         if !name.is_empty() {
             len_delimited(&mut encoded, scope::NAME, name.as_bytes());

@@ -217,6 +217,7 @@ impl Tracer {
         !self.inner.shared.closed.load(Ordering::Acquire)
     }
 
+    /// Not inlined: the builder around it is, so that its fields come as arguments and not through memory.
     #[inline(never)]
     fn begin(&self, name: &str, kind: SpanKind, parent: Option<&SpanContext>, start_time: Option<u64>) -> Span {
         self.begin_here(name, kind, parent, start_time)

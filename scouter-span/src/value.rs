@@ -46,6 +46,17 @@ impl Attribute for (&str, Value<'_>) {
     }
 }
 
+#[cfg(feature = "opentelemetry")]
+impl<A: Attribute> Attribute for &A {
+    fn key(&self) -> &str {
+        (**self).key()
+    }
+
+    fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize) {
+        (**self).write(out, field, limit);
+    }
+}
+
 macro_rules! from {
     ($($type:ty => $variant:ident as $into:ty),* $(,)?) => {$(
         impl From<$type> for Value<'_> {

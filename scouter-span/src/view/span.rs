@@ -5,6 +5,9 @@ use super::{bytes, last, messages, number, text};
 use crate::id::{IdError, SpanId, TraceId};
 use crate::wire::field::{event, link, span, status};
 
+/// The bit of the flags field that says that a parent, or a link's other span, is remote (`trace.proto`, `SpanFlags`).
+const REMOTE: u32 = 0x200;
+
 /// A `Span` message.
 #[derive(Clone, Copy, Debug)]
 pub struct SpanView<'a>(&'a [u8]);
@@ -275,5 +278,10 @@ impl<'a> Link<'a> {
     /// As [`SpanView::flags`], for the other span.
     pub fn flags(&self) -> u32 {
         number(self.0, link::FLAGS) as u32
+    }
+
+    /// Whether the other span is known to be one of another process.
+    pub fn is_remote(&self) -> bool {
+        self.flags() & REMOTE != 0
     }
 }
