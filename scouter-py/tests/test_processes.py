@@ -185,6 +185,29 @@ def test_multiprocessing(receiver: Receiver, tmp_path: Path, method: str) -> Non
     assert len({span.trace_id for span in receiver.spans}) == 1
 
 
+def test_a_provider_that_is_gone_when_its_child_process_ends(receiver: Receiver, tmp_path: Path) -> None:
+    script = """
+    import multiprocessing, sys
+    from scouter import BatchConfig, HttpConfig
+    from scouter.tracing import TracerProvider
+
+    def work():
+        provider = TracerProvider(
+            transport_config=HttpConfig(sys.argv[1]), batch_config=BatchConfig(scheduled_delay_ms=3_600_000)
+        )
+        provider.get_tracer("x").start_span("x").end()
+
+    import scouter.tracing.at_exit
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    work()
+    """
+    check(run_script(tmp_path, script, receiver.uri))
+    assert receiver.names == ["x", "x"]
+
+
 def test_pools_of_forked_processes(receiver: Receiver, tmp_path: Path) -> None:
     script = """
     import multiprocessing, sys

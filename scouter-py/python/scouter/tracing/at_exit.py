@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from .. import _scouter
+
 if TYPE_CHECKING:
     from .provider import TracerProvider
 
@@ -46,7 +48,7 @@ class _Children:
 
     def _begin(self) -> None:
         self._arranged_in = os.getpid()
-        sys.modules["multiprocessing.util"].Finalize(None, end_all, exitpriority=0)
+        sys.modules["multiprocessing.util"].Finalize(None, _end_child, exitpriority=0)
 
 
 _children = _Children()
@@ -63,6 +65,12 @@ def end_all() -> None:
     deadline = time.monotonic() + FLUSH_DEADLINE_MILLIS / 1000
     for provider in list(_living):
         provider.shutdown(max(0, int((deadline - time.monotonic()) * 1000)))
+
+
+def _end_child() -> None:
+    end_all()
+    # Elsewhere `atexit` does this: pipelines that nobody refers to any more, but that still have spans to send.
+    _scouter._finish_closing()
 
 
 atexit.register(end_all)

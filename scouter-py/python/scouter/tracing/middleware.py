@@ -151,7 +151,9 @@ class _HeaderGetter(Getter[Scope]):
 
     def get(self, carrier: Scope, key: str) -> list[str] | None:
         name = key.lower().encode("latin-1")
-        return [value.decode("latin-1") for header, value in carrier.get("headers") or () if header.lower() == name] or None
+        return [
+            value.decode("latin-1") for header, value in carrier.get("headers") or () if header.lower() == name
+        ] or None
 
     def keys(self, carrier: Scope) -> list[str]:
         return [header.decode("latin-1") for header, _ in carrier.get("headers") or ()]
