@@ -89,7 +89,9 @@ with tracer.start_as_current_span("parent"):
 
 
 def test_a_forked_child_traces_on_and_nothing_is_sent_twice(receiver: Receiver, tmp_path: Path) -> None:
-    check(run_script(tmp_path, FORK, receiver.uri))
+    # Newer versions of Python warn of any fork in a process that has threads.
+    quiet = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    check(run_script(tmp_path, FORK, receiver.uri, environment=quiet))
     names = receiver.names
     assert sorted(set(names)) == ["after", "before", "child", "parent"]
     assert names.count("child") == 100
@@ -236,7 +238,7 @@ def test_importing_is_light(tmp_path: Path) -> None:
     heavy = [name for name in ("asyncio", "fastapi", "pydantic", "numpy", "opentelemetry.sdk") if name in sys.modules]
     assert heavy == [], heavy
     from scouter.tracing import TracerProvider
-    heavy = [name for name in ("fastapi", "pydantic", "numpy", "opentelemetry.sdk", "wrapt") if name in sys.modules]
+    heavy = [name for name in ("fastapi", "pydantic", "numpy", "opentelemetry.sdk") if name in sys.modules]
     assert heavy == [], heavy
     """
     check(run_script(tmp_path, script))
