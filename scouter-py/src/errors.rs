@@ -17,11 +17,6 @@ pub(crate) fn config(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ConfigError", text)
 }
 
-/// A value of the wrong type.
-pub(crate) fn config_type(py: Python<'_>, text: &str) -> PyErr {
-    raise(py, "ConfigTypeError", text)
-}
-
 /// The server answered with an error.
 pub(crate) fn server(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ServerError", text)

@@ -3,6 +3,7 @@
 //! The Python package around it checks arguments and is what users import; this module does what has to be fast. It is
 //! the only crate that knows Python.
 
+mod arguments;
 mod client;
 mod context;
 mod errors;

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 use scouter::Scouter;
 use scouter::export::{DestinationStats, Stats};
 use scouter_span::Scope;
 
+use crate::arguments::{Millis, Text};
 use crate::report;
 use crate::settings;
 use crate::span::{Resource, read};
@@ -138,17 +139,17 @@ impl TracerProvider {
     #[pyo3(signature = (instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None))]
     fn get_tracer(
         &self,
-        instrumenting_module_name: Option<&Bound<'_, PyString>>,
-        instrumenting_library_version: Option<&str>,
-        schema_url: Option<&str>,
+        instrumenting_module_name: Option<Text<'_>>,
+        instrumenting_library_version: Option<Text<'_>>,
+        schema_url: Option<Text<'_>>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> Option<Tracer> {
-        let name = instrumenting_module_name.map(|name| name.to_string_lossy()).unwrap_or_default();
+        let said = |text: Option<Text<'_>>| text.map(|text| text.0.into_owned()).unwrap_or_default();
         let attributes = settings::owned(attributes);
         let scope = Scope::new(
-            &name,
-            instrumenting_library_version.unwrap_or_default(),
-            schema_url.unwrap_or_default(),
+            &said(instrumenting_module_name),
+            &said(instrumenting_library_version),
+            &said(schema_url),
             &attributes.iter().map(|(key, value)| (key.as_str(), value.value())).collect::<Vec<_>>(),
         );
         // Only a provider that is being dropped has none, and nobody can ask that one.
@@ -157,15 +158,15 @@ impl TracerProvider {
     }
 
     /// Sends what has ended so far; false when that did not succeed in time.
-    #[pyo3(signature = (timeout_millis=30_000))]
-    fn force_flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        self.state.flush(py, timeout_millis)
+    #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
+    fn force_flush(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
+        self.state.flush(py, timeout_millis.0)
     }
 
     /// Flushes, and records nothing from then on; false when not everything arrived in time.
-    #[pyo3(signature = (timeout_millis=30_000))]
-    fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        self.state.shutdown(py, timeout_millis)
+    #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
+    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
+        self.state.shutdown(py, timeout_millis.0)
     }
 
     /// How many spans there are, and what became of them. For every destination, at every moment,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyMapping, PySequence, PyString};
+use pyo3::types::{PyDict, PySequence, PyString};
 use scouter_span::{SpanContext, SpanLimits, TraceFlags};
 
+use crate::arguments::{Millis, Name, Time, Truth};
 use crate::context;
 use crate::headers;
 use crate::otel::otel;
@@ -143,27 +144,17 @@ fn options(
     kind: Option<&Bound<'_, PyAny>>,
     attributes: Option<Py<PyAny>>,
     links: Option<Py<PyAny>>,
-    start_time: Option<u64>,
+    start_time: Option<Time>,
     tags: Option<Py<PyAny>>,
     baggage: Option<Py<PyAny>>,
     label: Option<Py<PyAny>>,
     headers: Option<Py<PyAny>>,
 ) -> PyResult<Option<Box<Options>>> {
+    let start_time = start_time.and_then(|time| time.0);
     let links = match links {
         Some(links) if links.bind(py).cast::<PySequence>().is_ok_and(|links| links.len().is_ok_and(|n| n == 0)) => None,
         links => links,
     };
-    for (name, given) in [("tags", &tags), ("baggage", &baggage)] {
-        if let Some(given) = given
-            && given.bind(py).cast::<PyMapping>().is_err()
-        {
-            let kind = given.bind(py).get_type().name()?.to_string();
-            return Err(crate::errors::config_type(
-                py,
-                &format!("{name} must be a mapping of names to values, not {kind}"),
-            ));
-        }
-    }
     let given = [&context, &attributes, &links, &tags, &baggage, &label, &headers];
     if kind.is_none() && start_time.is_none() && given.iter().all(|option| option.is_none()) {
         return Ok(None);
@@ -185,18 +176,21 @@ impl Tracer {
 
     /// Begins a span and leaves the current one as it is.
     #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None,
-        record_exception=true, set_status_on_exception=true, *, tags=None, baggage=None, label=None, headers=None))]
+        record_exception=Truth(true), set_status_on_exception=Truth(true), *,
+        tags=None, baggage=None, label=None, headers=None),
+        text_signature = "($self, name, context=None, kind=None, attributes=None, links=None, start_time=None, \
+        record_exception=True, set_status_on_exception=True, *, tags=None, baggage=None, label=None, headers=None)")]
     #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
     fn start_span(
         slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
+        name: Name,
         context: Option<Py<PyAny>>,
         kind: Option<&Bound<'_, PyAny>>,
         attributes: Option<Py<PyAny>>,
         links: Option<Py<PyAny>>,
-        start_time: Option<u64>,
-        record_exception: bool,
-        set_status_on_exception: bool,
+        start_time: Option<Time>,
+        record_exception: Truth,
+        set_status_on_exception: Truth,
         tags: Option<Py<PyAny>>,
         baggage: Option<Py<PyAny>>,
         label: Option<Py<PyAny>>,
@@ -207,29 +201,32 @@ impl Tracer {
         let manner = Manner {
             makes_current: false,
             ends: true,
-            records_exception: record_exception,
-            sets_status: set_status_on_exception,
+            records_exception: record_exception.0,
+            sets_status: set_status_on_exception.0,
         };
-        let (span, parent_flags) = slf.get().begin(py, name, options.as_deref());
+        let (span, parent_flags) = slf.get().begin(py, name.0.bind(py), options.as_deref());
         Ok(Span::begun(slf.clone().unbind(), manner, span, parent_flags))
     }
 
     /// A span that begins with its `with` or `async with` block, is current inside, and ends with it. Also a decorator.
     #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None,
-        record_exception=true, set_status_on_exception=true, end_on_exit=true, *,
-        tags=None, baggage=None, label=None, headers=None))]
+        record_exception=Truth(true), set_status_on_exception=Truth(true), end_on_exit=Truth(true), *,
+        tags=None, baggage=None, label=None, headers=None),
+        text_signature = "($self, name, context=None, kind=None, attributes=None, links=None, start_time=None, \
+        record_exception=True, set_status_on_exception=True, end_on_exit=True, *, \
+        tags=None, baggage=None, label=None, headers=None)")]
     #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
     fn start_as_current_span(
         slf: &Bound<'_, Self>,
-        name: Py<PyString>,
+        name: Name,
         context: Option<Py<PyAny>>,
         kind: Option<&Bound<'_, PyAny>>,
         attributes: Option<Py<PyAny>>,
         links: Option<Py<PyAny>>,
-        start_time: Option<u64>,
-        record_exception: bool,
-        set_status_on_exception: bool,
-        end_on_exit: bool,
+        start_time: Option<Time>,
+        record_exception: Truth,
+        set_status_on_exception: Truth,
+        end_on_exit: Truth,
         tags: Option<Py<PyAny>>,
         baggage: Option<Py<PyAny>>,
         label: Option<Py<PyAny>>,
@@ -238,11 +235,11 @@ impl Tracer {
         let options = options(slf.py(), context, kind, attributes, links, start_time, tags, baggage, label, headers)?;
         let manner = Manner {
             makes_current: true,
-            ends: end_on_exit,
-            records_exception: record_exception,
-            sets_status: set_status_on_exception,
+            ends: end_on_exit.0,
+            records_exception: record_exception.0,
+            sets_status: set_status_on_exception.0,
         };
-        Ok(Span::waiting(slf.clone().unbind(), manner, name, options))
+        Ok(Span::waiting(slf.clone().unbind(), manner, name.0, options))
     }
 
     /// A decorator: every call of the function runs in a span that holds its arguments and its result.
@@ -267,15 +264,15 @@ impl Tracer {
     }
 
     /// Sends what has ended so far; false when that did not succeed in time. For the whole provider behind the tracer.
-    #[pyo3(signature = (timeout_millis=30_000))]
-    fn flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        self.state.flush(py, timeout_millis)
+    #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
+    fn flush(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
+        self.state.flush(py, timeout_millis.0)
     }
 
     /// Flushes, and records nothing from then on. For the whole provider behind the tracer.
-    #[pyo3(signature = (timeout_millis=30_000))]
-    fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        self.state.shutdown(py, timeout_millis)
+    #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
+    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
+        self.state.shutdown(py, timeout_millis.0)
     }
 
     /// How many spans there are, and what became of them.

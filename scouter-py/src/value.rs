@@ -95,7 +95,7 @@ impl<'py> Taken<'py> {
 }
 
 /// What `str` says, or what kind of object will not say.
-fn text_of(value: &Bound<'_, PyAny>) -> String {
+pub(crate) fn text_of(value: &Bound<'_, PyAny>) -> String {
     match value.str() {
         Ok(text) => text.to_string_lossy().into_owned(),
         Err(_) => format!("<{}>", value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string())),

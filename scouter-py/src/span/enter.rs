@@ -45,13 +45,22 @@ fn make_current(slf: &Bound<'_, Span>, baggage: Option<&Py<PyAny>>) -> PyResult<
     let py = slf.py();
     let mut current = context::with_span(&context::current(py)?, slf.as_any())?;
     if let Some(baggage) = baggage {
-        let set = otel(py)?.set_baggage.bind(py);
-        for entry in baggage.bind(py).cast::<PyMapping>()?.items()?.iter() {
-            let (name, value) = entry.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-            current = set.call1((name, value, &current))?;
+        match with_baggage(&current, baggage.bind(py)) {
+            Ok(with) => current = with,
+            Err(error) => report::error(py, "the baggage of a span could not be read, and was left out", &error),
         }
     }
     context::attach(&current).map(Bound::unbind)
+}
+
+fn with_baggage<'py>(context: &Bound<'py, PyAny>, baggage: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let set = otel(context.py())?.set_baggage.bind(context.py());
+    let mut with = context.clone();
+    for entry in baggage.cast::<PyMapping>()?.items()?.iter() {
+        let (name, value) = entry.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        with = set.call1((name, value, &with))?;
+    }
+    Ok(with)
 }
 
 /// Makes the former context current again, records an exception that leaves the block, and ends the span.

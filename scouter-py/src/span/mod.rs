@@ -15,8 +15,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
 
+use crate::arguments::{Length, Text, Time, Truth};
 use crate::context;
 use crate::json;
+use crate::report;
 use crate::tracer::Tracer;
 use crate::value::Taken;
 
@@ -262,15 +264,12 @@ impl Span {
         self.records()
     }
 
-    fn set_attribute(&self, key: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) {
+    fn set_attribute(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
         if !self.records() {
             return;
         }
         let Some(value) = Taken::from(value, self.value_limit()) else { return };
-        match key.to_str() {
-            Ok(key) => self.change(|span| span.set_attribute(key, value.value())),
-            Err(_) => self.change(|span| span.set_attribute(&key.to_string_lossy(), value.value())),
-        }
+        self.change(|span| span.set_attribute(&key.0, value.value()));
     }
 
     fn set_attributes(&self, attributes: &Bound<'_, PyAny>) {
@@ -278,8 +277,8 @@ impl Span {
     }
 
     #[pyo3(signature = (name, attributes=None, timestamp=None))]
-    fn add_event(&self, name: &str, attributes: Option<&Bound<'_, PyAny>>, timestamp: Option<u64>) {
-        record::add_event(self, name, attributes, timestamp);
+    fn add_event(&self, name: Text<'_>, attributes: Option<&Bound<'_, PyAny>>, timestamp: Option<Time>) {
+        record::add_event(self, &name.0, attributes, timestamp.and_then(|time| time.0));
     }
 
     #[pyo3(signature = (context, attributes=None))]
@@ -287,28 +286,33 @@ impl Span {
         record::add_link(self, context, attributes);
     }
 
-    fn update_name(&self, name: &str) {
-        self.change(|span| span.update_name(name));
+    fn update_name(&self, name: Text<'_>) {
+        self.change(|span| span.update_name(&name.0));
     }
 
     #[pyo3(signature = (status, description=None))]
-    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&str>) -> PyResult<()> {
-        record::set_status(self, status, description)
+    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<Text<'_>>) {
+        let description = description.map(|text| text.0).unwrap_or_default();
+        if let Err(error) = record::set_status(self, status, &description) {
+            report::error(status.py(), "a status was given that is neither a Status nor a StatusCode", &error);
+        }
     }
 
-    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=Truth(false)),
+        text_signature = "($self, exception, attributes=None, timestamp=None, escaped=False)")]
     fn record_exception(
         &self,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
-        timestamp: Option<u64>,
-        escaped: bool,
+        timestamp: Option<Time>,
+        escaped: Truth,
     ) {
-        record::record_exception(self, exception, attributes, timestamp, escaped);
+        record::record_exception(self, exception, attributes, timestamp.and_then(|time| time.0), escaped.0);
     }
 
     #[pyo3(signature = (end_time=None))]
-    fn end(&self, end_time: Option<u64>) {
+    fn end(&self, end_time: Option<Time>) {
+        let end_time = end_time.and_then(|time| time.0);
         self.change(|span| match end_time {
             Some(time) => span.end_at(time),
             None => span.end(),
@@ -316,32 +320,32 @@ impl Span {
     }
 
     /// Sets a tag: an attribute that the backend indexes, exported as `scouter.tag.<key>`.
-    fn set_tag(&self, key: &str, value: &Bound<'_, PyAny>) {
-        record::set_tag(self, key, value);
+    fn set_tag(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
+        record::set_tag(self, &key.0, value);
     }
 
     /// Sets what went into this piece of work, as JSON text of at most `max_length` characters.
-    #[pyo3(signature = (value, max_length=json::DEFAULT_LENGTH))]
-    fn set_input(&self, value: &Bound<'_, PyAny>, max_length: usize) {
-        self.set_json(record::INPUT, value, max_length);
+    #[pyo3(signature = (value, max_length=Length::default()), text_signature = "($self, value, max_length=5000)")]
+    fn set_input(&self, value: &Bound<'_, PyAny>, max_length: Length) {
+        self.set_json(record::INPUT, value, max_length.0);
     }
 
     /// Sets what came out of this piece of work, as JSON text of at most `max_length` characters.
-    #[pyo3(signature = (value, max_length=json::DEFAULT_LENGTH))]
-    fn set_output(&self, value: &Bound<'_, PyAny>, max_length: usize) {
-        self.set_json(record::OUTPUT, value, max_length);
+    #[pyo3(signature = (value, max_length=Length::default()), text_signature = "($self, value, max_length=5000)")]
+    fn set_output(&self, value: &Bound<'_, PyAny>, max_length: Length) {
+        self.set_json(record::OUTPUT, value, max_length.0);
     }
 
     /// Sets what came out to text that is JSON already; longer text is cut and says so.
-    fn _set_output_text(&self, text: &str, max_length: usize) {
-        let mut cut = json::Text::new(max_length);
-        cut.push(text);
+    fn _set_output_text(&self, text: Text<'_>, max_length: Length) {
+        let mut cut = json::Text::new(max_length.0);
+        cut.push(&text.0);
         self.set_text(record::OUTPUT, &cut.finish());
     }
 
     /// Ties the span to a Scouter entity.
-    fn set_entity(&self, uid: &str) {
-        self.set_text(record::ENTITY, uid);
+    fn set_entity(&self, uid: Text<'_>) {
+        self.set_text(record::ENTITY, &uid.0);
     }
 
     /// The trace id, 32 lower-case hexadecimal digits.
@@ -440,7 +444,7 @@ impl Span {
 
     /// The span as JSON text, in the form in which OpenTelemetry's console exporter prints it.
     #[pyo3(signature = (indent=Some(4)))]
-    fn to_json<'py>(slf: &Bound<'py, Self>, indent: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
+    fn to_json<'py>(slf: &Bound<'py, Self>, indent: Option<i32>) -> PyResult<Bound<'py, PyAny>> {
         let arguments = PyDict::new(slf.py());
         arguments.set_item("indent", indent)?;
         slf.py().import("scouter.tracing._readable")?.getattr("to_json")?.call((slf,), Some(&arguments))

@@ -8,7 +8,7 @@ use super::Span;
 use crate::context;
 use crate::otel::otel;
 use crate::report;
-use crate::value::{Taken, TakenAttributes};
+use crate::value::{self, Taken, TakenAttributes};
 
 pub(crate) const INPUT: &str = "scouter.input";
 pub(crate) const OUTPUT: &str = "scouter.output";
@@ -58,15 +58,16 @@ pub(crate) fn add_link(span: &Span, to: &Bound<'_, PyAny>, attributes: Option<&B
     }
 }
 
-pub(super) fn set_status(span: &Span, status: &Bound<'_, PyAny>, description: Option<&str>) -> PyResult<()> {
+pub(super) fn set_status(span: &Span, status: &Bound<'_, PyAny>, description: &str) -> PyResult<()> {
     let otel = otel(status.py())?;
     if let Some(code) = otel.status_code_from(status) {
-        span.change(|span| span.set_status(code, description.unwrap_or_default()));
+        span.change(|span| span.set_status(code, description));
         return Ok(());
     }
     let Some(code) = otel.status_code_from(&status.getattr("status_code")?) else { return Ok(()) };
-    let words: Option<String> = status.getattr("description")?.extract()?;
-    span.change(|span| span.set_status(code, words.as_deref().unwrap_or_default()));
+    let words = status.getattr("description")?;
+    let words = if words.is_none() { String::new() } else { value::text_of(&words) };
+    span.change(|span| span.set_status(code, &words));
     Ok(())
 }
 
