@@ -35,6 +35,11 @@ impl Scouter {
         &self.provider
     }
 
+    /// The provider as programs that speak `opentelemetry` want it.
+    pub fn opentelemetry(&self) -> scouter_span::otel::Provider {
+        scouter_span::otel::Provider::new(self.provider.clone())
+    }
+
     /// Blocks until every span that has ended is sent, for at most this long.
     ///
     /// # Errors

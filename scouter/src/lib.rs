@@ -43,5 +43,7 @@ pub use scouter_transport as transport;
 /// # Errors
 /// A variable that cannot work at all, such as an address that is none.
 pub fn init() -> Result<Scouter, Error> {
-    Settings::from_environment(&Environment::process())?.start()
+    let scouter = Settings::from_environment(&Environment::process())?.start()?;
+    opentelemetry::global::set_tracer_provider(scouter.opentelemetry());
+    Ok(scouter)
 }
