@@ -9,7 +9,7 @@ use scouter_benches::shape::{EVENT, FLAG, FRACTION, NAME, NUMBERS, TEXTS, TRACEP
 use scouter_export::{BatchConfig, Destination, Pipeline, Worker};
 use scouter_propagation::traceparent;
 use scouter_span::counters::Counters;
-use scouter_span::{Resource, Sampler, Scope, Tracer, TracerProvider, Value};
+use scouter_span::{Resource, Sampler, Scope, Tracer, TracerProvider, Value, otel};
 use scouter_transport::http::HttpConfig;
 use scouter_transport::{BoxFuture, Endpoint, Error, Payload, Receipt, Transport, connect};
 
@@ -103,8 +103,15 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
     })
 }
 
-pub(crate) fn run_through_api(row: Row, _n: u64) -> Result<Figures, String> {
-    no_such_row(row, "ours-api")
+pub(crate) fn run_through_api(row: Row, n: u64) -> Result<Figures, String> {
+    match row {
+        Row::Span => {
+            let program = Program::discarding(Sampler::AlwaysOn)?;
+            let tracer = otel::Tracer::new(program.tracer.clone());
+            Ok(measure(n, |_| super::opentelemetry::record(&tracer), || program.flush()))
+        }
+        _ => no_such_row(row, "ours-api"),
+    }
 }
 
 fn record(tracer: &Tracer) {
