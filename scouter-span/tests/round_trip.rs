@@ -1,4 +1,5 @@
 //! What this crate writes, `opentelemetry-proto` reads, and the views agree; whatever a program does to a span.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -34,6 +35,9 @@ enum Step {
     Status(u8, String),
     Name(String),
 }
+
+/// What is done with attributes that are lent.
+type TakeEntries<'a, T> = dyn FnMut(&[(&str, Value<'_>)]) -> T + 'a;
 
 impl Owned {
     fn lend<T>(&self, take: &mut dyn FnMut(Value<'_>) -> T) -> T {
@@ -83,7 +87,7 @@ fn lend_all<T>(values: &[Owned], take: &mut dyn FnMut(&[Value<'_>]) -> T) -> T {
     go(values, &mut Vec::new(), take)
 }
 
-fn lend_entries<T>(entries: &[(String, Owned)], take: &mut dyn FnMut(&[(&str, Value<'_>)]) -> T) -> T {
+fn lend_entries<T>(entries: &[(String, Owned)], take: &mut TakeEntries<'_, T>) -> T {
     let values: Vec<_> = entries.iter().map(|(_, value)| value.clone()).collect();
     lend_all(&values, &mut |values| {
         let pairs: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).zip(values.iter().copied()).collect();

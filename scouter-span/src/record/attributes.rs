@@ -29,6 +29,8 @@ struct Entry {
 pub(crate) struct Defaults {
     bytes: Vec<u8>,
     index: AttributeIndex,
+    /// How many were refused, which every span has to tell.
+    pub(super) dropped: u32,
 }
 
 /// Tells keys apart quickly: their length, their first and their last eight bytes.
@@ -67,13 +69,14 @@ impl Defaults {
     pub(crate) fn new(attributes: &[(&str, Value<'_>)], limits: &SpanLimits) -> Self {
         let mut index = AttributeIndex::default();
         let mut bytes = Vec::new();
+        let mut dropped = 0;
         for (key, value) in attributes {
             let write = |out: &mut Vec<u8>| {
                 write_attribute(out, span::ATTRIBUTES, key, *value, limits.attribute_value_length);
             };
-            index.set(&mut bytes, key, limits, write);
+            dropped += u32::from(!index.set(&mut bytes, key, limits, write));
         }
-        Self { bytes, index }
+        Self { bytes, index, dropped }
     }
 }
 

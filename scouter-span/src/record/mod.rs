@@ -128,6 +128,7 @@ impl Recording {
         len_delimited(buffer, span::NAME, name.as_bytes());
         self.name = start..buffer.len();
         self.attributes.adopt(buffer, defaults);
+        self.dropped_attributes = defaults.dropped;
     }
 
     fn reset(&mut self) {

@@ -34,3 +34,26 @@ pub(crate) fn give(recording: Box<Recording>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_recordings_are_not_kept_and_others_are() {
+        for (size, kept) in [(LARGEST, true), (LARGEST + 1, false)] {
+            FREE.with_borrow_mut(Vec::clear);
+            let mut recording = take();
+            recording.buffer.reserve_exact(size);
+            give(recording);
+            assert_eq!(take().buffer.capacity() == size, kept);
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_no_more_than_so_many() {
+        let taken: Vec<_> = (0..2 * KEPT).map(|_| take()).collect();
+        taken.into_iter().for_each(give);
+        assert_eq!(FREE.with_borrow(Vec::len), KEPT);
+    }
+}
