@@ -17,6 +17,7 @@ pub const UNSAFE_ON_PURPOSE: &[(&str, &str)] = &[
     ("scouter-export/tests/allocations.rs", "counts allocations, and an allocator is unsafe by nature"),
     ("scouter-export/tests/fork.rs", "forks"),
     ("scouter-py/src/context.rs", "context variables exist in the C API of Python only"),
+    ("scouter-span/tests/allocations.rs", "counts allocations, and an allocator is unsafe by nature"),
 ];
 
 /// Beginnings of absolute paths that exist on one machine only.

@@ -1,4 +1,5 @@
 //! The whole path: tracer, pipeline, transport, server, store, client. Real parts, over every transport.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
