@@ -8,10 +8,9 @@ use crate::id::TraceId;
 use crate::record::{LinkTarget, Recording, pool};
 use crate::sink::FinishedSpan;
 use crate::tracer::TracerInner;
-use crate::value::{Attribute, Value};
+use crate::value::{Attribute, Scalar, Text, Value};
 use crate::view::{SpanView, StatusCode};
-use crate::wire::field::{any_value, span};
-use crate::wire::{write_scalar, write_text};
+use crate::wire::field::any_value;
 
 /// A span. Recorded or not, it has a context of its own. Dropping it ends it.
 ///
@@ -91,25 +90,22 @@ impl Span {
     }
 
     fn set_text(&mut self, key: &str, text: &str) {
-        if let Some(Active { recording, tracer, .. }) = self.open() {
-            let limits = tracer.limits();
-            let limit = limits.attribute_value_length;
-            recording.set_attribute(key, limits, |out| write_text(out, span::ATTRIBUTES, key, text, limit));
-        }
+        self.set(&Text { key, text });
     }
 
+    #[inline]
     fn set_scalar<const FIELD: u32>(&mut self, key: &str, bits: u64) {
-        if let Some(Active { recording, tracer, .. }) = self.open() {
-            let write = |out: &mut Vec<u8>| write_scalar::<FIELD>(out, span::ATTRIBUTES, key, bits);
-            recording.set_attribute(key, tracer.limits(), write);
-        }
+        self.set(&Scalar::<FIELD> { key, bits });
     }
 
     pub(crate) fn record_attribute(&mut self, attribute: &impl Attribute) {
+        self.set(attribute);
+    }
+
+    #[inline(always)]
+    fn set(&mut self, attribute: &impl Attribute) {
         if let Some(Active { recording, tracer, .. }) = self.open() {
-            let limits = tracer.limits();
-            let limit = limits.attribute_value_length;
-            recording.set_attribute(attribute.key(), limits, |out| attribute.write(out, span::ATTRIBUTES, limit));
+            recording.set_attribute(attribute, tracer.limits());
         }
     }
 

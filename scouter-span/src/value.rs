@@ -1,6 +1,6 @@
 //! Attribute values as they are recorded and as they are read back.
 
-use crate::wire::write_attribute;
+use crate::wire::{write_attribute, write_scalar, write_text};
 
 /// A value as OTLP's `AnyValue` knows it, borrowed from whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +43,42 @@ impl Attribute for (&str, Value<'_>) {
     #[inline]
     fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize) {
         write_attribute(out, field, self.0, self.1, limit);
+    }
+}
+
+/// An attribute that is known to be text.
+pub(crate) struct Text<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl Attribute for Text<'_> {
+    #[inline(always)]
+    fn key(&self) -> &str {
+        self.key
+    }
+
+    #[inline(always)]
+    fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize) {
+        write_text(out, field, self.key, self.text, limit);
+    }
+}
+
+/// An attribute that is known to be in this field of `AnyValue`: `BOOL`, `INT` or `DOUBLE`.
+pub(crate) struct Scalar<'a, const FIELD: u32> {
+    pub(crate) key: &'a str,
+    pub(crate) bits: u64,
+}
+
+impl<const FIELD: u32> Attribute for Scalar<'_, FIELD> {
+    #[inline(always)]
+    fn key(&self) -> &str {
+        self.key
+    }
+
+    #[inline(always)]
+    fn write(&self, out: &mut Vec<u8>, field: u32, _limit: usize) {
+        write_scalar::<FIELD>(out, field, self.key, self.bits);
     }
 }
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::limits::SpanLimits;
-use crate::value::Value;
+use crate::value::{Attribute, Value};
 use crate::wire::field::span;
-use crate::wire::{varint_len, write_attribute};
+use crate::wire::varint_len;
 
 /// The attributes of a recording, in no particular order.
 #[derive(Debug, Default)]
@@ -70,11 +70,8 @@ impl Defaults {
         let mut index = AttributeIndex::default();
         let mut bytes = Vec::new();
         let mut dropped = 0;
-        for (key, value) in attributes {
-            let write = |out: &mut Vec<u8>| {
-                write_attribute(out, span::ATTRIBUTES, key, *value, limits.attribute_value_length);
-            };
-            dropped += u32::from(!index.set(&mut bytes, key, limits, write));
+        for attribute in attributes {
+            dropped += u32::from(!index.set(&mut bytes, attribute, limits));
         }
         Self { bytes, index, dropped }
     }
@@ -103,27 +100,23 @@ impl AttributeIndex {
         self.known = defaults.index.known;
     }
 
-    /// Sets an attribute, which `write` appends; false when it is refused, for an empty key or for the limit.
-    #[inline]
-    pub(super) fn set(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        key: &str,
-        limits: &SpanLimits,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> bool {
+    /// Sets an attribute; false when it is refused, for an empty key or for the limit.
+    #[inline(always)]
+    pub(super) fn set(&mut self, buffer: &mut Vec<u8>, attribute: &impl Attribute, limits: &SpanLimits) -> bool {
+        let key = attribute.key();
         let hash = hash(key.as_bytes());
         let bit = 1 << (hash >> 26);
-        let found = if self.known & bit == 0 { None } else { self.find(buffer, key, hash) };
-        if found.is_none() && (key.is_empty() || self.entries.len() >= limits.attributes as usize) {
+        if self.known & bit != 0
+            && let Some(at) = self.find(buffer, key, hash)
+        {
+            self.replace(at, buffer, attribute, limits);
+            return true;
+        }
+        if key.is_empty() || self.entries.len() >= limits.attributes as usize {
             return false;
         }
         let start = buffer.len();
-        write(buffer);
-        if let Some(at) = found {
-            self.replace(at, buffer, start);
-            return true;
-        }
+        attribute.write(buffer, span::ATTRIBUTES, limits.attribute_value_length);
         let length = (buffer.len() - start) as u32;
         self.entries.push(Entry { hash, start: start as u32, length, key_length: key.len() as u32 });
         self.known |= bit;
@@ -135,10 +128,12 @@ impl AttributeIndex {
         self.entries.iter().position(|entry| entry.hash == hash && entry.key(buffer) == key.as_bytes())
     }
 
-    /// Puts the attribute that was written last in the place of the one at `at`.
+    /// Not generic, so that the common way through [`set`](Self::set) stays short.
     #[cold]
-    fn replace(&mut self, at: usize, buffer: &mut Vec<u8>, new: usize) {
+    fn replace(&mut self, at: usize, buffer: &mut Vec<u8>, attribute: &dyn Attribute, limits: &SpanLimits) {
         let old = self.entries[at].range();
+        let new = buffer.len();
+        attribute.write(buffer, span::ATTRIBUTES, limits.attribute_value_length);
         let length = buffer.len() - new;
         if length == old.len() {
             buffer.copy_within(new.., old.start);

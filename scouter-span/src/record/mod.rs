@@ -161,10 +161,9 @@ impl Recording {
         (self.dropped_attributes, self.dropped_events, self.dropped_links)
     }
 
-    /// Sets an attribute, which `write` appends.
-    #[inline]
-    pub(crate) fn set_attribute(&mut self, key: &str, limits: &SpanLimits, write: impl FnOnce(&mut Vec<u8>)) {
-        if !self.attributes.set(&mut self.buffer, key, limits, write) {
+    #[inline(always)]
+    pub(crate) fn set_attribute(&mut self, attribute: &impl Attribute, limits: &SpanLimits) {
+        if !self.attributes.set(&mut self.buffer, attribute, limits) {
             self.dropped_attributes += 1;
         }
     }
