@@ -35,7 +35,6 @@ pub(crate) struct CallPlan {
     label: Option<Py<PyAny>>,
     max_length: usize,
     captures_input: bool,
-    captures_output: bool,
     parameters: Vec<Parameter>,
 }
 
@@ -63,7 +62,6 @@ impl CallPlan {
         label: Option<Py<PyAny>>,
         max_length: usize,
         capture_input: bool,
-        capture_output: bool,
         parameters: Vec<(Py<PyString>, i32, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let kind = match kind {
@@ -83,15 +81,7 @@ impl CallPlan {
         });
         let parameters = parameters.collect();
         let options = Options { kind, attributes, tags, baggage, ..Options::default() };
-        Ok(Self {
-            name,
-            options: Some(options),
-            label,
-            max_length,
-            captures_input: capture_input,
-            captures_output: capture_output,
-            parameters,
-        })
+        Ok(Self { name, options: Some(options), label, max_length, captures_input: capture_input, parameters })
     }
 
     /// A begun span that holds the arguments. For a `with`, which makes it current and ends it.
@@ -112,13 +102,6 @@ impl CallPlan {
         }
         let baggage = self.options.as_ref().and_then(|options| options.baggage.as_ref());
         Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage.map(|b| b.clone_ref(py)))
-    }
-
-    /// Keeps a result, if results are kept.
-    fn finish(&self, span: &Bound<'_, Span>, result: &Bound<'_, PyAny>) {
-        if self.captures_output {
-            span.get().set_json(record::OUTPUT, result, self.max_length);
-        }
     }
 }
 

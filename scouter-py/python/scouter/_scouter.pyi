@@ -260,11 +260,9 @@ class CallPlan:
         label: str | None,
         max_length: int,
         capture_input: bool,
-        capture_output: bool,
         parameters: tuple[tuple[str, int, Any], ...],
     ) -> Self: ...
     def begin(self, tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span: ...
-    def finish(self, span: Span, result: Any) -> None: ...
 
 @final
 class MemoryTransport:

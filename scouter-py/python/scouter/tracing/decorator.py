@@ -122,7 +122,6 @@ def decorate(
             label,
             max_length,
             capture_input,
-            capture_output,
             _parameters(function) if capture_input else (),
         )
         begin = functools.partial(plan.begin, tracer)
