@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -11,6 +12,9 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Counted up with every change that an older server could not read.
 const VERSION: i64 = 1;
+
+/// How long a directory may still be held by another server.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Marks the file as ours: "Scou".
 const APPLICATION_ID: i64 = 0x5363_6f75;
@@ -59,6 +63,18 @@ pub(super) struct Home {
     _lock: File,
 }
 
+/// Locks, and waits a moment for one that is on its way out: a server that is just being replaced, or a process that was
+/// forked a moment ago and holds a copy of the lock until it runs its own program.
+fn lock_soon(lock: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Home {
     /// Makes the directory where it is missing, and takes it.
     pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
@@ -69,7 +85,7 @@ impl Home {
         fs::create_dir_all(directory).map_err(cannot)?;
         let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"));
         let lock = lock.map_err(cannot)?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => Ok(Self { file: directory.join("spans.db"), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 let message = format!(
