@@ -171,6 +171,9 @@ impl<'py> TakenAttributes<'py> {
             }
         };
         if let Ok(entries) = attributes.cast_exact::<PyDict>() {
+            if let Some(all) = all_simple(entries) {
+                return Self(all);
+            }
             // A copy, because a value's `__str__` may change the dict.
             let entries: Vec<_> = entries.iter().collect();
             entries.iter().for_each(|(key, value)| take(key, value));
@@ -194,6 +197,25 @@ impl<'py> TakenAttributes<'py> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.value()))
     }
+}
+
+/// What a dict holds, if that is texts, numbers and truth values only, of which nothing calls Python.
+fn all_simple<'py>(entries: &Bound<'py, PyDict>) -> Option<Vec<(Key<'py>, Taken<'py>)>> {
+    let mut all = Vec::with_capacity(entries.len());
+    for (key, value) in entries.iter() {
+        let key = key.cast_into_exact::<PyString>().ok().filter(|key| key.to_str().is_ok())?;
+        let taken = if value.cast_exact::<PyInt>().is_ok() {
+            Taken::I64(value.extract().ok()?)
+        } else if let Ok(truth) = value.cast::<PyBool>() {
+            Taken::Bool(truth.is_true())
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            Taken::F64(number.value())
+        } else {
+            Taken::Str(value.cast_into_exact::<PyString>().ok().filter(|text| text.to_str().is_ok())?)
+        };
+        all.push((Key::Borrowed(key), taken));
+    }
+    Some(all)
 }
 
 fn take_key<'py>(key: &Bound<'py, PyAny>) -> Option<Key<'py>> {

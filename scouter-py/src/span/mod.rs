@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
 
@@ -265,11 +265,24 @@ impl Span {
     }
 
     fn set_attribute(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
-        if !self.records() {
-            return;
+        // The everyday types go straight in: nothing of them calls Python, and the span is locked once.
+        if let Ok(text) = value.cast_exact::<PyString>()
+            && let Ok(text) = text.to_str()
+        {
+            self.change(|span| span.set_attribute(&key.0, text));
+        } else if let Ok(number) = value.cast_exact::<PyInt>()
+            && let Ok(number) = number.extract::<i64>()
+        {
+            self.change(|span| span.set_attribute(&key.0, number));
+        } else if let Ok(truth) = value.cast::<PyBool>() {
+            self.change(|span| span.set_attribute(&key.0, truth.is_true()));
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            self.change(|span| span.set_attribute(&key.0, number.value()));
+        } else if self.records()
+            && let Some(value) = Taken::from(value, self.value_limit())
+        {
+            self.change(|span| span.set_attribute(&key.0, value.value()));
         }
-        let Some(value) = Taken::from(value, self.value_limit()) else { return };
-        self.change(|span| span.set_attribute(&key.0, value.value()));
     }
 
     fn set_attributes(&self, attributes: &Bound<'_, PyAny>) {
