@@ -135,8 +135,8 @@ test.examples: build ## the tracing example over HTTP and over gRPC
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=http
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=grpc
 
-bench: build ## measure beside the peers and write benches/RESULTS.md (tens of minutes)
-	$(STEP) "measuring (about half an hour)" $(VENV_PYTHON) benches/run.py
+bench: build ## measure beside the peers and write benches/RESULTS.md (about ten minutes)
+	$(STEP) "measuring (about ten minutes)" $(VENV_PYTHON) benches/run.py
 
 # --- housekeeping -----------------------------------------------------------------------------------------------------
 
