@@ -31,8 +31,7 @@ struct Parameter {
 #[pyclass(frozen, module = "scouter._scouter")]
 pub(crate) struct CallPlan {
     name: Py<PyString>,
-    options: Option<Options>,
-    label: Option<Py<PyAny>>,
+    options: Options,
     max_length: usize,
     captures_input: bool,
     parameters: Vec<Parameter>,
@@ -80,28 +79,21 @@ impl CallPlan {
             default: Some(default).filter(|default| default.bind(py).cast::<Empty>().is_err()),
         });
         let parameters = parameters.collect();
-        let options = Options { kind, attributes, tags, baggage, ..Options::default() };
-        Ok(Self { name, options: Some(options), label, max_length, captures_input: capture_input, parameters })
+        let options = Options { kind, attributes, tags, baggage, label, ..Options::default() };
+        Ok(Self { name, options, max_length, captures_input: capture_input, parameters })
     }
 
     /// A begun span that holds the arguments. For a `with`, which makes it current and ends it.
     fn begin(&self, tracer: &Bound<'_, Tracer>, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Span {
         let py = tracer.py();
-        let (mut span, parent_flags) = tracer.get().begin(py, self.name.bind(py), self.options.as_ref());
-        if span.is_recording() {
-            if let Some(label) = &self.label
-                && let Ok(label) = label.bind(py).str()
-            {
-                span.set_attribute(record::LABEL, &*label.to_string_lossy());
-            }
-            if self.captures_input {
-                let mut writer = Writer::new(self.max_length);
-                self.write_arguments(&mut writer, args, kwargs);
-                span.set_attribute(record::INPUT, writer.finish().as_str());
-            }
+        let (mut span, parent_flags) = tracer.get().begin(py, self.name.bind(py), Some(&self.options));
+        if self.captures_input && span.is_recording() {
+            let mut writer = Writer::new(self.max_length);
+            self.write_arguments(&mut writer, args, kwargs);
+            span.set_attribute(record::INPUT, writer.finish().as_str());
         }
-        let baggage = self.options.as_ref().and_then(|options| options.baggage.as_ref());
-        Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage.map(|b| b.clone_ref(py)))
+        let baggage = self.options.baggage.as_ref().map(|baggage| baggage.clone_ref(py));
+        Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage)
     }
 }
 

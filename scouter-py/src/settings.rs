@@ -38,10 +38,8 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
     settings.resource_schema_url = get(given, "resource_schema_url")?.unwrap_or_default();
     settings.default_attributes = attributes(given, "default_attributes")?;
     if let Some(transport) = transport {
-        let mut server = Connection::scouter(&environment).map_err(fail)?;
-        server.protocol = protocol(&transport)?;
-        fill(&mut server, &transport, "uri").map_err(|error| error.raised(py))?;
-        settings.server = server;
+        settings.server.protocol = protocol(&transport)?;
+        fill(&mut settings.server, &transport, "uri").map_err(|error| error.raised(py))?;
     }
     if let Some(exporter) = exporter {
         let mut complaints = Vec::new();

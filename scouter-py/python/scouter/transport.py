@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .network import CompressionType, Destination
 
@@ -19,7 +19,37 @@ __all__ = ["CompressionType", "GrpcConfig", "HttpConfig", "MockConfig", "Transpo
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class HttpConfig(Destination):
+class _ServerConfig(Destination):
+    """What is the same for every protocol; the classes below say which one."""
+
+    _kind: ClassVar[str]
+
+    uri: str | None = None
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        auth_token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        compression: CompressionType | str | None = None,
+        timeout: float | None = None,
+        ca_file: str | PathLike[str] | None = None,
+        certificate_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
+    ) -> None:
+        object.__setattr__(self, "uri", uri)
+        Destination.__init__(
+            self, username, password, auth_token, headers, compression, timeout, ca_file, certificate_file, key_file
+        )
+
+    def _transport(self) -> dict[str, Any]:
+        return self._settings(self._kind, self.uri)
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class HttpConfig(_ServerConfig):
     """Sends over HTTP.
 
     Args:
@@ -36,32 +66,11 @@ class HttpConfig(Destination):
         key_file: A PEM file with the key of the client's certificate.
     """
 
-    uri: str | None = None
-
-    def __init__(
-        self,
-        uri: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        auth_token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        compression: CompressionType | str | None = None,
-        timeout: float | None = None,
-        ca_file: str | PathLike[str] | None = None,
-        certificate_file: str | PathLike[str] | None = None,
-        key_file: str | PathLike[str] | None = None,
-    ) -> None:
-        object.__setattr__(self, "uri", uri)
-        Destination.__init__(
-            self, username, password, auth_token, headers, compression, timeout, ca_file, certificate_file, key_file
-        )
-
-    def _transport(self) -> dict[str, Any]:
-        return self._settings("http", self.uri)
+    _kind: ClassVar[str] = "http"
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class GrpcConfig(Destination):
+class GrpcConfig(_ServerConfig):
     """Sends over gRPC.
 
     Args:
@@ -78,28 +87,7 @@ class GrpcConfig(Destination):
         key_file: A PEM file with the key of the client's certificate.
     """
 
-    uri: str | None = None
-
-    def __init__(
-        self,
-        uri: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        auth_token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        compression: CompressionType | str | None = None,
-        timeout: float | None = None,
-        ca_file: str | PathLike[str] | None = None,
-        certificate_file: str | PathLike[str] | None = None,
-        key_file: str | PathLike[str] | None = None,
-    ) -> None:
-        object.__setattr__(self, "uri", uri)
-        Destination.__init__(
-            self, username, password, auth_token, headers, compression, timeout, ca_file, certificate_file, key_file
-        )
-
-    def _transport(self) -> dict[str, Any]:
-        return self._settings("grpc", self.uri)
+    _kind: ClassVar[str] = "grpc"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
