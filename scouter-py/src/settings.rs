@@ -48,13 +48,8 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
         settings.complaints.append(&mut complaints);
         fill(&mut connection, &exporter, "endpoint").map_err(|error| error.raised(py))?;
         let sample_ratio = ratio(&exporter)?.unwrap_or(Ratio::ALL);
-        if get(&exporter, "batch")? == Some(false) {
-            settings.batch = scouter::export::BatchConfig {
-                max_queue_size: settings.batch.max_queue_size,
-                ..scouter::export::BatchConfig::simple()
-            };
-        }
-        settings.collector = Some(Collector { connection, sample_ratio });
+        let batch = get(&exporter, "batch")?.unwrap_or(true);
+        settings.collectors = vec![Collector { name: "otel".to_owned(), connection, sample_ratio, batch }];
     }
     if let Some(batch) = dict(given, "batch")? {
         read_batch(&mut settings, &batch)?;
@@ -209,7 +204,7 @@ fn read_batch(settings: &mut Settings, from: &Bound<'_, PyDict>) -> PyResult<()>
     }
     if let Some(timeout) = get(from, "export_timeout_ms")? {
         settings.server.timeout.get_or_insert(Duration::from_millis(timeout));
-        if let Some(collector) = &mut settings.collector {
+        for collector in &mut settings.collectors {
             collector.connection.timeout.get_or_insert(Duration::from_millis(timeout));
         }
     }

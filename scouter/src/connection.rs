@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use scouter_transport::grpc::GrpcConfig;
 use scouter_transport::http::HttpConfig;
 use scouter_transport::memory::Memory;
-use scouter_transport::{Compression, Config, Endpoint, TlsConfig};
+use scouter_transport::{Compression, Config, Endpoint, TlsConfig, Transport, connect};
 
 use crate::environment::Environment;
 use crate::error::Error;
@@ -26,7 +27,16 @@ pub enum Protocol {
     Grpc,
     /// Into memory, for tests.
     Memory(Memory),
+    /// Any other way. The transport has its address and settings already: of the connection only the timeout counts.
+    Custom(TransportFactory),
 }
+
+/// Makes transports of one's own. Called once at the start, and once more in every forked child that exports, because a
+/// child must not use its parent's sockets; so it makes a new transport each time.
+#[derive(Clone)]
+pub struct TransportFactory(Arc<Make>);
+
+type Make = dyn Fn() -> Result<Arc<dyn Transport>, scouter_transport::Error> + Send + Sync;
 
 /// An address and what it takes to be let in.
 #[derive(Clone)]
@@ -58,6 +68,22 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// The client's private key.
     pub key: Option<PathBuf>,
+}
+
+impl TransportFactory {
+    /// A factory that calls this.
+    pub fn new<F>(make: F) -> Self
+    where
+        F: Fn() -> Result<Arc<dyn Transport>, scouter_transport::Error> + Send + Sync + 'static,
+    {
+        Self(Arc::new(make))
+    }
+}
+
+impl fmt::Debug for TransportFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransportFactory")
+    }
 }
 
 impl Connection {
@@ -138,8 +164,16 @@ impl Connection {
         Ok(())
     }
 
-    /// What the transport is made from. Reads the PEM files.
-    pub(crate) fn config(&self) -> Result<Config, Error> {
+    /// What makes the transport. Reads the PEM files.
+    pub(crate) fn factory(&self) -> Result<TransportFactory, Error> {
+        if let Protocol::Custom(factory) = &self.protocol {
+            return Ok(factory.clone());
+        }
+        let config = self.config()?;
+        Ok(TransportFactory::new(move || connect(config.clone()).map(Arc::from)))
+    }
+
+    fn config(&self) -> Result<Config, Error> {
         let tls = self.files.read()?;
         // One shape for two types that have the same setters.
         macro_rules! fill {
@@ -168,7 +202,16 @@ impl Connection {
             Protocol::Http => fill!(HttpConfig::new(self.endpoint.clone())),
             Protocol::Grpc => fill!(GrpcConfig::new(self.endpoint.clone())),
             Protocol::Memory(memory) => Config::Memory(memory.clone()),
+            Protocol::Custom(_) => {
+                return Err(Error::Setting("a transport of one's own has no settings here".to_owned()));
+            }
         })
+    }
+}
+
+impl TransportFactory {
+    pub(crate) fn make(&self) -> Result<Arc<dyn Transport>, scouter_transport::Error> {
+        (self.0)()
     }
 }
 

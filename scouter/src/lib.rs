@@ -27,7 +27,7 @@ mod handle;
 mod settings;
 
 pub use attribute::{Attribute, Attributes};
-pub use connection::{Connection, Protocol, TlsFiles};
+pub use connection::{Connection, Protocol, TlsFiles, TransportFactory};
 pub use environment::Environment;
 pub use error::Error;
 pub use handle::Scouter;

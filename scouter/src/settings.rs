@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use scouter_export::{BatchConfig, Destination, Pipeline, Reporter, TracingReporter};
+use scouter_span::id::IdGenerator;
 use scouter_span::sink::SpanSink;
 use scouter_span::{Ratio, Resource, Sampler, Scope, SpanLimits, TracerProvider};
-use scouter_transport::{Transport, connect};
 
 use crate::attribute::{Attribute, Attributes, pairs};
 use crate::connection::Connection;
@@ -20,8 +20,8 @@ use crate::handle::{Scouter, worker};
 pub struct Settings {
     /// Where Scouter's server is: `SCOUTER_SERVER_URI`, else `http://localhost:8000`.
     pub server: Connection,
-    /// A second destination, if wanted.
-    pub collector: Option<Collector>,
+    /// Further destinations. Each gets every batch, or its part of the traces.
+    pub collectors: Vec<Collector>,
     /// What describes the process. Comes on top of what the environment says.
     pub resource: Attributes,
     /// Where the resource's attribute names are defined, `""` when not said.
@@ -34,6 +34,8 @@ pub struct Settings {
     pub default_attributes: Attributes,
     /// Which spans are recorded: `OTEL_TRACES_SAMPLER`, else what the caller decided, and every root.
     pub sampler: Sampler,
+    /// Where ids come from; the built-in random ones by default.
+    pub ids: Option<Arc<dyn IdGenerator>>,
     /// How much a span holds: `OTEL_SPAN_*` and `OTEL_ATTRIBUTE_*`.
     pub limits: SpanLimits,
     /// How spans are gathered: `OTEL_BSP_*`.
@@ -50,10 +52,21 @@ pub struct Settings {
 /// An OpenTelemetry collector, or anything else that takes OTLP.
 #[derive(Clone, Debug)]
 pub struct Collector {
+    /// What statistics and reports call it. No two destinations have the same name, and Scouter's server is `scouter`.
+    pub name: String,
     /// Where it is.
     pub connection: Connection,
     /// The part of all traces that it gets.
     pub sample_ratio: Ratio,
+    /// Whether spans are gathered; otherwise each is sent at once, in a request of its own.
+    pub batch: bool,
+}
+
+impl Collector {
+    /// A destination of this name that gets every trace, in batches.
+    pub fn new(name: impl Into<String>, connection: Connection) -> Self {
+        Self { name: name.into(), connection, sample_ratio: Ratio::ALL, batch: true }
+    }
 }
 
 impl Settings {
@@ -69,13 +82,14 @@ impl Settings {
         }
         Ok(Self {
             server: Connection::scouter(environment)?,
-            collector: None,
+            collectors: Vec::new(),
             resource: Attributes::new(),
             resource_schema_url: String::new(),
             service_name: None,
             language: "rust",
             default_attributes: Attributes::new(),
             sampler: sampler(environment, &mut complaints),
+            ids: None,
             limits: limits(environment, &mut complaints),
             batch: batch(environment, &mut complaints),
             disabled: environment.is_true("OTEL_SDK_DISABLED"),
@@ -88,7 +102,7 @@ impl Settings {
     /// Keeps this part of the traces that begin here, for all destinations. Stands above the ratio of a single destination.
     pub fn sample_ratio(&mut self, ratio: Ratio) {
         self.sampler = Sampler::parent_based(Sampler::TraceIdRatio(ratio));
-        if let Some(collector) = &mut self.collector {
+        for collector in &mut self.collectors {
             collector.sample_ratio = Ratio::ALL;
         }
     }
@@ -122,29 +136,35 @@ impl Settings {
             return Ok(Scouter::new(provider, None));
         }
         let counters = Arc::default();
+        let mut batch = self.batch;
+        if self.collectors.iter().any(|collector| !collector.batch) {
+            batch = BatchConfig { max_queue_size: batch.max_queue_size, ..BatchConfig::simple() };
+        }
         let mut pipeline = Pipeline::builder(resource.clone())
-            .batch(self.batch)
+            .batch(batch)
             .counters(Arc::clone(&counters))
             .reporter(self.reporter)
             .destination(destination("scouter", &self.server)?);
-        if let Some(collector) = &self.collector {
-            let destination = destination("otel", &collector.connection)?.sample_ratio(collector.sample_ratio);
-            pipeline = pipeline.destination(destination);
+        for Collector { name, connection, sample_ratio, .. } in &self.collectors {
+            pipeline = pipeline.destination(destination(name, connection)?.sample_ratio(*sample_ratio));
         }
         let pipeline = pipeline.build(&worker()?)?;
-        let provider = TracerProvider::builder(resource, pipeline.clone())
+        let attributes = pairs(&self.default_attributes);
+        let mut provider = TracerProvider::builder(resource, pipeline.clone())
             .counters(counters)
             .sampler(self.sampler)
             .limits(self.limits)
-            .default_attributes(&pairs(&self.default_attributes))
-            .build();
-        Ok(Scouter::new(provider, Some(pipeline)))
+            .default_attributes(&attributes);
+        if let Some(ids) = self.ids {
+            provider = provider.ids(ids);
+        }
+        Ok(Scouter::new(provider.build(), Some(pipeline)))
     }
 }
 
-fn destination(name: &'static str, connection: &Connection) -> Result<Destination, Error> {
-    let config = connection.config()?;
-    let destination = Destination::new(name, move || connect(config.clone()).map(Arc::<dyn Transport>::from));
+fn destination(name: &str, connection: &Connection) -> Result<Destination, Error> {
+    let factory = connection.factory()?;
+    let destination = Destination::new(name, move || factory.make());
     Ok(match connection.timeout {
         Some(timeout) => destination.export_timeout(timeout),
         None => destination,
