@@ -21,12 +21,15 @@ struct Place(AtomicU64);
 pub struct Counters {
     /// Sampled spans that have begun.
     pub started: Counter,
-    /// Spans that were not recorded because a sampler, or the caller before it, said so.
+    /// Spans that are not exported because a sampler, or the caller before it, said so. Those that are recorded all the
+    /// same, for processors to see, are among them.
     pub sampled_out: Counter,
     /// Sampled spans that have ended.
     pub ended: Counter,
     /// Sampled spans that went away without an end.
     pub abandoned: Counter,
+    /// Calls of samplers, id generators and processors that panicked, or that a binding says have failed.
+    pub plugin_failures: Counter,
 }
 
 fn place() -> usize {

@@ -6,6 +6,8 @@ use crate::context::SpanContext;
 use crate::fork;
 use crate::id::TraceId;
 use crate::record::{LinkTarget, Recording, pool};
+use crate::resource::Resource;
+use crate::scope::Scope;
 use crate::sink::FinishedSpan;
 use crate::tracer::TracerInner;
 use crate::value::{Attribute, Scalar, Text, Value};
@@ -28,9 +30,15 @@ pub struct Span {
 pub(crate) struct Active {
     pub(crate) recording: Box<Recording>,
     pub(crate) tracer: Arc<TracerInner>,
-    /// The process that began it. A copy of it in a child is not the child's to export.
-    pub(crate) generation: u64,
+    /// Its way to its end: the process that began it, which alone may export it, and [`WATCHED`] and [`ENDING`]. A span
+    /// without either of them ends the short way.
+    pub(crate) course: u64,
 }
+
+/// There is more to its end than to hand it to the sink: processors see it, or it is not sampled.
+pub(crate) const WATCHED: u64 = 1 << 63;
+/// It is about to end, and processors have their last chance to write to it.
+const ENDING: u64 = 1 << 62;
 
 /// How many attributes, events and links went beyond the limits so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +167,10 @@ impl Span {
     pub fn end(&mut self) {
         let trace_id = self.context.trace_id;
         if let Some(active) = self.open() {
-            active.end(active.tracer.clock().now(), trace_id);
+            let time = active.tracer.clock().now();
+            if active.end(time, trace_id) {
+                self.end_watched(time);
+            }
         }
     }
 
@@ -167,15 +178,45 @@ impl Span {
     #[inline]
     pub fn end_at(&mut self, time: u64) {
         let trace_id = self.context.trace_id;
-        if let Some(active) = self.open() {
-            active.end(time, trace_id);
+        if let Some(active) = self.open()
+            && active.end(time, trace_id)
+        {
+            self.end_watched(time);
         }
+    }
+
+    /// The end of a span that somebody watches, that is not sampled, or that another process began.
+    #[cold]
+    fn end_watched(&mut self, time: u64) {
+        let sampled = self.context.is_sampled();
+        let Some(active) = &mut self.active else { return };
+        if active.course & ENDING != 0 {
+            return;
+        }
+        let tracer = Arc::clone(&active.tracer);
+        if active.course & !WATCHED != fork::generation() {
+            active.recording.seal(time);
+            if sampled {
+                tracer.counters().abandoned.increment();
+            }
+            return;
+        }
+        active.course |= ENDING;
+        active.recording.set_end_time(time);
+        tracer.processors().each(tracer.counters(), |processor| processor.on_ending(self));
+        let trace_id = self.context.trace_id;
+        let Some(active) = &mut self.active else { return };
+        active.recording.seal(time);
+        if sampled {
+            active.hand_over(trace_id);
+        }
+        tracer.processors().each(tracer.counters(), |processor| processor.on_end(self));
     }
 
     /// Lets go of it without an end: it is counted as abandoned and goes nowhere.
     pub fn abandon(mut self) {
         if let Some(active) = self.active.take() {
-            if active.recording.is_open() {
+            if active.recording.is_open() && self.context.is_sampled() {
                 active.tracer.counters().abandoned.increment();
             }
             pool::give(active.recording);
@@ -187,6 +228,16 @@ impl Span {
     /// While it is open, its end time reads as 0; take [`status`](Self::status) and [`dropped`](Self::dropped) from here.
     pub fn view(&self) -> Option<SpanView<'_>> {
         self.active.as_ref().map(|active| SpanView::new(active.recording.message()))
+    }
+
+    /// Who recorded it; `None` for a span that is not recorded.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.active.as_ref().map(|active| active.tracer.scope())
+    }
+
+    /// What it belongs to; `None` for a span that is not recorded.
+    pub fn resource(&self) -> Option<&Resource> {
+        self.active.as_ref().map(|active| active.tracer.resource())
     }
 
     /// How it has gone so far, with the words for an error.
@@ -202,13 +253,19 @@ impl Span {
 }
 
 impl Active {
-    fn end(&mut self, time: u64, trace_id: TraceId) {
-        let Self { recording, tracer, generation } = self;
-        recording.seal(time);
-        if *generation != fork::generation() {
-            tracer.counters().abandoned.increment();
-            return;
+    /// Ends it the short way; true where that cannot be done.
+    #[inline]
+    fn end(&mut self, time: u64, trace_id: TraceId) -> bool {
+        if self.course != fork::generation() {
+            return true;
         }
+        self.recording.seal(time);
+        self.hand_over(trace_id);
+        false
+    }
+
+    fn hand_over(&self, trace_id: TraceId) {
+        let Self { recording, tracer, .. } = self;
         tracer.counters().ended.increment();
         tracer.sink().accept(FinishedSpan { bytes: recording.element(), scope: tracer.scope_id(), trace_id });
     }

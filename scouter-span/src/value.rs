@@ -1,6 +1,6 @@
 //! Attribute values as they are recorded and as they are read back.
 
-use crate::wire::{write_attribute, write_scalar, write_text};
+use crate::wire::{write_attribute, write_scalar, write_text, write_value};
 
 /// A value as OTLP's `AnyValue` knows it, borrowed from whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,21 @@ pub enum Value<'a> {
     /// The content of an `AnyValue` in wire form, for callers that write nested values themselves, with
     /// [`write_value`](crate::wire::write_value), instead of building slices of slices. Must be valid; is not cut to a limit.
     Encoded(&'a [u8]),
+}
+
+/// A value that owns what it holds, for attributes that outlive a call: those of settings, and those that samplers add.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedValue {
+    /// A truth value.
+    Bool(bool),
+    /// A signed 64-bit integer.
+    I64(i64),
+    /// A double.
+    F64(f64),
+    /// Text.
+    Str(String),
+    /// The content of an OTLP `AnyValue` in wire form, for everything else. Must be valid; is not cut to a limit.
+    Encoded(Vec<u8>),
 }
 
 /// A key and a value that can be recorded, whoever's type it is.
@@ -90,6 +105,54 @@ impl<A: Attribute> Attribute for &A {
 
     fn write(&self, out: &mut Vec<u8>, field: u32, limit: usize) {
         (**self).write(out, field, limit);
+    }
+}
+
+impl OwnedValue {
+    /// As recording takes it.
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Self::Bool(value) => Value::Bool(*value),
+            Self::I64(value) => Value::I64(*value),
+            Self::F64(value) => Value::F64(*value),
+            Self::Str(text) => Value::Str(text),
+            Self::Encoded(content) => Value::Encoded(content),
+        }
+    }
+}
+
+impl From<Value<'_>> for OwnedValue {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Bool(value) => Self::Bool(value),
+            Value::I64(value) => Self::I64(value),
+            Value::F64(value) => Self::F64(value),
+            Value::Str(text) => Self::Str(text.to_owned()),
+            Value::Encoded(content) => Self::Encoded(content.to_owned()),
+            value => {
+                let mut content = Vec::new();
+                write_value(&mut content, value, usize::MAX);
+                Self::Encoded(content)
+            }
+        }
+    }
+}
+
+macro_rules! owned_from {
+    ($($type:ty),* $(,)?) => {$(
+        impl From<$type> for OwnedValue {
+            fn from(value: $type) -> Self {
+                Self::from(Value::from(value))
+            }
+        }
+    )*};
+}
+
+owned_from!(bool, i64, f64, &str);
+
+impl From<String> for OwnedValue {
+    fn from(text: String) -> Self {
+        Self::Str(text)
     }
 }
 

@@ -1,15 +1,16 @@
 //! The API's `Tracer`.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{self, SpanBuilder, TraceContextExt};
+use opentelemetry::trace::{self, Event, Link, SpanBuilder, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
 
 use super::context::active_span_context;
 use super::event::{add_event, add_link};
 use super::span::{Span, set_attribute};
 use super::time::unix_nanoseconds;
+use super::value::Values;
+use crate::context::SpanContext;
 use crate::view::SpanKind;
 use crate::{span, tracer};
 
@@ -28,20 +29,86 @@ impl Tracer {
         &self.0
     }
 
-    /// Begins a span below the active one of the context; the error where telemetry is suppressed is what to carry on.
+    /// Begins a span below the active one of the context, or tells what to carry on where telemetry is suppressed.
     #[inline(always)]
-    fn begin(
-        &self,
-        name: &str,
-        kind: SpanKind,
-        start_time: Option<SystemTime>,
-        context: &Context,
-    ) -> Result<span::Span, trace::SpanContext> {
+    fn begin(&self, name: &str, context: &Context, given: Given<'_>) -> Span {
         if context.is_telemetry_suppressed() {
-            return Err(context.span().span_context().clone());
+            return Span::suppressed(context.span().span_context().clone());
         }
         let parent = active_span_context(context);
-        Ok(self.0.begin_here(name, kind, parent.as_ref(), start_time.map(unix_nanoseconds)))
+        match self.0.known(parent.as_ref()) {
+            Some(true) => {
+                let mut span = self.0.begin_here(name, given.kind(), parent.as_ref(), given.start_time());
+                given.fill(&mut span);
+                span
+            }
+            Some(false) => self.0.pass(parent.as_ref()),
+            None => self.ask(name, context, parent.as_ref(), given),
+        }
+        .into()
+    }
+
+    /// Begins a span that somebody has to be asked about.
+    #[inline(never)]
+    fn ask(&self, name: &str, context: &Context, parent: Option<&SpanContext>, given: Given<'_>) -> span::Span {
+        let attributes = Values::of(given.attributes());
+        let attributes = attributes.borrowed();
+        let links = given
+            .links()
+            .iter()
+            .filter_map(|link| Some((SpanContext::try_from(&link.span_context).ok()?, Values::of(&link.attributes))));
+        let links: Vec<_> = links.collect();
+        let links: Vec<_> = links.iter().map(|(context, attributes)| (context, attributes.borrowed())).collect();
+        let links: Vec<_> = links.iter().map(|(context, attributes)| (*context, &**attributes)).collect();
+        let mut builder = self.0.span(name).kind(given.kind()).parent(parent).context(context);
+        if let Some(time) = given.start_time() {
+            builder = builder.start_time(time);
+        }
+        builder.attributes(&attributes).links(&links).ask_with(|span| given.fill(span))
+    }
+}
+
+/// What a builder of the API holds beside the name; nothing where there is no builder.
+#[derive(Clone, Copy)]
+struct Given<'a>(Option<&'a SpanBuilder>);
+
+impl<'a> Given<'a> {
+    #[inline(always)]
+    fn kind(self) -> SpanKind {
+        self.0.and_then(|builder| builder.span_kind.clone()).map_or(SpanKind::Internal, Into::into)
+    }
+
+    #[inline(always)]
+    fn start_time(self) -> Option<u64> {
+        self.0.and_then(|builder| builder.start_time).map(unix_nanoseconds)
+    }
+
+    #[inline(always)]
+    fn attributes(self) -> &'a [KeyValue] {
+        self.0.and_then(|builder| builder.attributes.as_deref()).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn events(self) -> &'a [Event] {
+        self.0.and_then(|builder| builder.events.as_deref()).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn links(self) -> &'a [Link] {
+        self.0.and_then(|builder| builder.links.as_deref()).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn fill(self, span: &mut span::Span) {
+        for attribute in self.attributes() {
+            set_attribute(span, attribute);
+        }
+        for event in self.events() {
+            add_event(span, event);
+        }
+        for link in self.links() {
+            add_link(span, &link.span_context, &link.attributes, link.dropped_attributes_count);
+        }
     }
 }
 
@@ -50,29 +117,10 @@ impl trace::Tracer for Tracer {
 
     #[inline]
     fn start_with_context<T: Into<Cow<'static, str>>>(&self, name: T, parent: &Context) -> Span {
-        match self.begin(&name.into(), SpanKind::Internal, None, parent) {
-            Ok(span) => span.into(),
-            Err(context) => Span::suppressed(context),
-        }
+        self.begin(&name.into(), parent, Given(None))
     }
 
     fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> Span {
-        let kind = builder.span_kind.map_or(SpanKind::Internal, Into::into);
-        let mut span = match self.begin(&builder.name, kind, builder.start_time, parent) {
-            Ok(span) => span,
-            Err(context) => return Span::suppressed(context),
-        };
-        if span.is_recording() {
-            for attribute in builder.attributes.iter().flatten() {
-                set_attribute(&mut span, attribute);
-            }
-            for event in builder.events.iter().flatten() {
-                add_event(&mut span, event);
-            }
-            for link in builder.links.iter().flatten() {
-                add_link(&mut span, &link.span_context, &link.attributes, link.dropped_attributes_count);
-            }
-        }
-        span.into()
+        self.begin(&builder.name, parent, Given(Some(&builder)))
     }
 }

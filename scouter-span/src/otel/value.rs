@@ -21,15 +21,56 @@ impl Attribute for KeyValue {
             Value::I64(value) => write_attribute(out, field, key, value::Value::I64(*value), limit),
             Value::F64(value) => write_attribute(out, field, key, value::Value::F64(*value), limit),
             Value::String(value) => write_attribute(out, field, key, value::Value::Str(value.as_str()), limit),
-            Value::Array(array) => write_array(out, field, key, array, limit),
+            Value::Array(array) => write_array_attribute(out, field, key, array, limit),
             other => write_attribute(out, field, key, value::Value::Str(&other.as_str()), limit),
         }
     }
 }
 
-/// An attribute whose value is a list, written element by element.
+/// Attributes of the API as ours.
+pub(super) struct Values<'a>(Vec<(&'a KeyValue, Vec<u8>)>);
+
+impl<'a> Values<'a> {
+    pub(super) fn of(attributes: &'a [KeyValue]) -> Self {
+        // What is neither a scalar nor text goes in wire form.
+        let encoded = |value: &Value| {
+            let mut content = Vec::new();
+            match value {
+                Value::Bool(_) | Value::I64(_) | Value::F64(_) | Value::String(_) => {}
+                Value::Array(array) => write_array(&mut content, array, usize::MAX),
+                other => write_value(&mut content, value::Value::Str(&other.as_str()), usize::MAX),
+            }
+            content
+        };
+        Self(attributes.iter().map(|attribute| (attribute, encoded(&attribute.value))).collect())
+    }
+
+    pub(super) fn borrowed(&self) -> Vec<(&str, value::Value<'_>)> {
+        let borrowed = self.0.iter().map(|(attribute, encoded)| {
+            let value = match &attribute.value {
+                Value::Bool(value) => value::Value::Bool(*value),
+                Value::I64(value) => value::Value::I64(*value),
+                Value::F64(value) => value::Value::F64(*value),
+                Value::String(text) => value::Value::Str(text.as_str()),
+                _ => value::Value::Encoded(encoded),
+            };
+            (attribute.key.as_str(), value)
+        });
+        borrowed.collect()
+    }
+}
+
+/// An attribute whose value is a list.
 #[cold]
-fn write_array(out: &mut Vec<u8>, field: u32, key: &str, array: &Array, limit: usize) {
+fn write_array_attribute(out: &mut Vec<u8>, field: u32, key: &str, array: &Array, limit: usize) {
+    nested(out, field, |out| {
+        len_delimited(out, key_value::KEY, key.as_bytes());
+        nested(out, key_value::VALUE, |out| write_array(out, array, limit));
+    });
+}
+
+/// The content of a value that is a list, written element by element.
+fn write_array(out: &mut Vec<u8>, array: &Array, limit: usize) {
     fn elements<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = value::Value<'a>>, limit: usize) {
         nested(out, any_value::ARRAY, |out| {
             for value in values {
@@ -37,16 +78,13 @@ fn write_array(out: &mut Vec<u8>, field: u32, key: &str, array: &Array, limit: u
             }
         });
     }
-    nested(out, field, |out| {
-        len_delimited(out, key_value::KEY, key.as_bytes());
-        nested(out, key_value::VALUE, |out| match array {
-            Array::Bool(values) => elements(out, values.iter().map(|value| value::Value::Bool(*value)), limit),
-            Array::I64(values) => elements(out, values.iter().map(|value| value::Value::I64(*value)), limit),
-            Array::F64(values) => elements(out, values.iter().map(|value| value::Value::F64(*value)), limit),
-            Array::String(values) => elements(out, values.iter().map(|value| value::Value::Str(value.as_str())), limit),
-            other => write_value(out, value::Value::Str(&other.to_string()), limit),
-        });
-    });
+    match array {
+        Array::Bool(values) => elements(out, values.iter().map(|value| value::Value::Bool(*value)), limit),
+        Array::I64(values) => elements(out, values.iter().map(|value| value::Value::I64(*value)), limit),
+        Array::F64(values) => elements(out, values.iter().map(|value| value::Value::F64(*value)), limit),
+        Array::String(values) => elements(out, values.iter().map(|value| value::Value::Str(value.as_str())), limit),
+        other => write_value(out, value::Value::Str(&other.to_string()), limit),
+    }
 }
 
 /// A value that was read, as one of the API; `None` for what the API has no place for: no value, bytes, maps, and arrays

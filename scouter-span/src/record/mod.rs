@@ -246,15 +246,21 @@ impl Recording {
         self.name = new;
     }
 
-    /// Ends the recording: nothing can be added afterwards.
+    /// Writes the end time. The recording stays open.
     #[inline]
-    pub(crate) fn seal(&mut self, end_time: u64) {
-        let buffer = &mut self.buffer;
-        if let Some(fixed) = buffer.first_chunk_mut::<{ START.len() }>() {
+    pub(crate) fn set_end_time(&mut self, end_time: u64) {
+        if let Some(fixed) = self.buffer.first_chunk_mut::<{ START.len() }>() {
             // A clock that was set back must not give a span that ends before it begins.
             let start_time = u64::from_le_bytes(fixed[START_TIME].try_into().unwrap_or_default());
             fixed[END_TIME].copy_from_slice(&end_time.max(start_time).to_le_bytes());
         }
+    }
+
+    /// Ends the recording: nothing can be added afterwards.
+    #[inline]
+    pub(crate) fn seal(&mut self, end_time: u64) {
+        self.set_end_time(end_time);
+        let buffer = &mut self.buffer;
         for (field, dropped) in [
             (span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes),
             (span::DROPPED_EVENTS_COUNT, self.dropped_events),

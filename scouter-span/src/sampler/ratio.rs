@@ -1,22 +1,6 @@
-//! Which spans are recorded.
+//! A part of all traces.
 
-use crate::context::SpanContext;
 use crate::id::TraceId;
-
-/// Decides at the head of a trace whether it is recorded.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Sampler {
-    /// Every span.
-    #[default]
-    AlwaysOn,
-    /// No span.
-    AlwaysOff,
-    /// The traces whose id is in this part of all ids.
-    TraceIdRatio(Ratio),
-    /// What the parent's sampled flag says; for a root, what this sampler says.
-    ParentBased(Box<Sampler>),
-}
 
 /// A part of all trace ids, between none and all.
 ///
@@ -66,32 +50,10 @@ impl Ratio {
     }
 }
 
-impl Sampler {
-    /// What `sample_ratio` means: this part of the traces that begin here, and whatever the caller decided for the others.
-    pub fn parent_based(root: Self) -> Self {
-        Self::ParentBased(Box::new(root))
-    }
-
-    /// Whether a span of this trace with this parent is recorded.
-    #[inline]
-    pub fn is_sampled(&self, parent: Option<&SpanContext>, trace_id: TraceId) -> bool {
-        match self {
-            Self::AlwaysOn => true,
-            Self::AlwaysOff => false,
-            Self::TraceIdRatio(ratio) => ratio.contains(trace_id),
-            Self::ParentBased(root) => match parent {
-                Some(parent) => parent.is_sampled(),
-                None => root.is_sampled(None, trace_id),
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::TraceFlags;
-    use crate::id::{IdGenerator, RandomIds, SpanId};
+    use crate::id::{IdGenerator, RandomIds};
 
     #[test]
     fn ratios_outside_are_refused() {
@@ -109,15 +71,5 @@ mod tests {
         assert!((1700..2300).contains(&kept), "{kept}");
         assert!(ids.iter().all(|id| !tenth.contains(*id) || half.contains(*id)));
         assert!(!ids.iter().any(|id| Ratio::new(0.0).unwrap().contains(*id)));
-    }
-
-    #[test]
-    fn the_parent_decides_where_there_is_one() {
-        let sampler = Sampler::parent_based(Sampler::AlwaysOff);
-        let (trace, span) = (TraceId::from_int(7).unwrap(), SpanId::from_int(8).unwrap());
-        let parent = |flags| SpanContext::new(trace, span, flags);
-        assert!(sampler.is_sampled(Some(&parent(TraceFlags::SAMPLED)), trace));
-        assert!(!sampler.is_sampled(Some(&parent(TraceFlags::NONE)), trace));
-        assert!(!sampler.is_sampled(None, trace));
     }
 }
