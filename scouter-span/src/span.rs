@@ -165,23 +165,28 @@ impl Span {
     /// Ends it now. A second end has no effect.
     #[inline]
     pub fn end(&mut self) {
-        let trace_id = self.context.trace_id;
         if let Some(active) = self.open() {
             let time = active.tracer.clock().now();
-            if active.end(time, trace_id) {
-                self.end_watched(time);
-            }
+            self.end_open(time);
         }
     }
 
     /// Ends it at this time, in nanoseconds since the Unix epoch, but not before its start.
     #[inline]
     pub fn end_at(&mut self, time: u64) {
-        let trace_id = self.context.trace_id;
-        if let Some(active) = self.open()
-            && active.end(time, trace_id)
-        {
-            self.end_watched(time);
+        if self.is_recording() {
+            self.end_open(time);
+        }
+    }
+
+    #[inline(never)]
+    fn end_open(&mut self, time: u64) {
+        match &mut self.active {
+            Some(active) if active.course == fork::generation() => {
+                active.recording.seal(time);
+                active.hand_over(self.context.trace_id);
+            }
+            _ => self.end_watched(time),
         }
     }
 
@@ -253,17 +258,7 @@ impl Span {
 }
 
 impl Active {
-    /// Ends it the short way; true where that cannot be done.
-    #[inline]
-    fn end(&mut self, time: u64, trace_id: TraceId) -> bool {
-        if self.course != fork::generation() {
-            return true;
-        }
-        self.recording.seal(time);
-        self.hand_over(trace_id);
-        false
-    }
-
+    #[inline(always)]
     fn hand_over(&self, trace_id: TraceId) {
         let Self { recording, tracer, .. } = self;
         tracer.counters().ended.increment();

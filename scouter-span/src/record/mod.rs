@@ -95,7 +95,7 @@ const fn flags(flags: TraceFlags, remote: bool) -> u32 {
 
 impl Recording {
     /// Makes the recording that of a new span.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(
         &mut self,
         name: &str,
@@ -257,7 +257,7 @@ impl Recording {
     }
 
     /// Ends the recording: nothing can be added afterwards.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn seal(&mut self, end_time: u64) {
         self.set_end_time(end_time);
         let buffer = &mut self.buffer;
