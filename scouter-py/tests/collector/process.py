@@ -30,7 +30,7 @@ class Collector:
     def _start(self) -> None:
         # Ports are free when they are looked for. Somebody else may take one before the collector does.
         for _ in range(5):
-            self.grpc_port, self.http_port = _free_ports(2)
+            self.grpc_port, self.http_port = free_ports(2)
             log = Path(self._folder.name) / "log"
             with log.open("wb") as output:
                 self.process = subprocess.Popen(
@@ -97,7 +97,7 @@ class Collector:
         self._folder.cleanup()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [found.getsockname()[1] for found in sockets]
     for found in sockets:

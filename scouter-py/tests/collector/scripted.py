@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Scripted:
     port: int
 
     def __init__(self) -> None:
+        self.times: list[float] = []
+        """When each request came."""
         self.script: list[Say] = []
         self.always: Say | None = None
         """What to say when the script is at its end; ``None`` takes."""
@@ -75,6 +78,7 @@ class Scripted:
     def _next(self, body: bytes, metadata: dict[str, str]) -> Say | None:
         request = ExportTraceServiceRequest.FromString(body)
         with self._lock:
+            self.times.append(time.monotonic())
             self.attempts.append(request)
             self.metadata.append(metadata)
             say = self.script.pop(0) if self.script else self.always
@@ -111,7 +115,7 @@ class Scripted:
 
 
 class ScriptedHttp(Scripted):
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         super().__init__()
         receiver = self
 
@@ -147,7 +151,7 @@ class ScriptedHttp(Scripted):
             def handle_error(self, *_: object) -> None:
                 """Senders that go away in the middle are part of the game."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -160,17 +164,13 @@ class ScriptedHttp(Scripted):
 
 
 class ScriptedGrpc(Scripted):
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(self, port: int = 0) -> None:
         super().__init__()
         handler = grpc.method_handlers_generic_handler(
             METHOD[1:].rpartition("/")[0], {"Export": grpc.unary_unary_rpc_method_handler(self._export)}
         )
         self._server = grpc.server(ThreadPoolExecutor(16), handlers=[handler])
-        self.port = (
-            self._server.add_secure_port("127.0.0.1:0", credentials)
-            if credentials
-            else self._server.add_insecure_port("127.0.0.1:0")
-        )
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self._server.start()
 
     def _export(self, body: bytes, context: Any) -> bytes:
@@ -196,4 +196,4 @@ def _retry_info(say: Say) -> bytes:
     return status.SerializeToString()
 
 
-SCRIPTED: dict[str, Callable[[], Scripted]] = {"http": ScriptedHttp, "grpc": ScriptedGrpc}
+SCRIPTED: dict[str, Callable[..., Scripted]] = {"http": ScriptedHttp, "grpc": ScriptedGrpc}
