@@ -13,9 +13,11 @@
 //! Nothing here is global but the count of forks, see [`Pipeline`].
 
 mod batch;
+mod capture;
 mod destination;
 mod error;
 mod fork;
+mod observer;
 mod pipeline;
 mod queue;
 mod report;
@@ -23,8 +25,10 @@ mod stats;
 mod worker;
 
 pub use batch::BatchConfig;
+pub use capture::{CaptureLimit, LocalCapture};
 pub use destination::Destination;
 pub use error::{Error, ErrorKind, FlushError};
+pub use observer::{ExportError, ExportObserver, ExportOperation};
 pub use pipeline::{Pipeline, PipelineBuilder};
 pub use report::{Report, Reporter, TracingReporter};
 pub use stats::{DestinationStats, DropReason, Dropped, Latency, Stats};

@@ -2,6 +2,7 @@
 
 mod config;
 mod pending;
+mod singles;
 mod split;
 
 use std::fmt;
@@ -13,7 +14,8 @@ use scouter_span::{Resource, Scope};
 use crate::queue::Held;
 
 pub use config::BatchConfig;
-pub(crate) use pending::Pending;
+pub(crate) use pending::{Part, Pending};
+pub(crate) use singles::Singles;
 
 /// An encoded request. All destinations that take every span share the bytes.
 #[derive(Clone)]

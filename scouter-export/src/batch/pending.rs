@@ -16,27 +16,47 @@ const KEPT: usize = 1 << 20;
 /// Spans that wait for company, by scope.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    resource: Resource,
     max: Held,
     /// By scope id; the spans of a scope one after the other.
     groups: Vec<PendingGroup>,
     held: Held,
+    /// What has come since the last [`Pending::age`].
+    fresh: Held,
+}
+
+/// Which of the spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All that are there.
+    Whole,
+    /// Those that have come since the last [`Pending::age`].
+    Fresh,
 }
 
 #[derive(Debug)]
 struct PendingGroup {
     scope: Arc<Scope>,
     spans: Vec<u8>,
+    /// Where the fresh ones begin.
+    aged: usize,
 }
 
 impl Pending {
-    pub(crate) fn new(resource: Resource, config: &BatchConfig) -> Self {
+    pub(crate) fn new(config: &BatchConfig) -> Self {
         let max = Held { items: config.max_export_batch_size as u64, bytes: config.max_export_batch_bytes as u64 };
-        Self { resource, max, groups: Vec::new(), held: Held::default() }
+        Self { max, groups: Vec::new(), held: Held::default(), fresh: Held::default() }
     }
 
-    pub(crate) fn held(&self) -> Held {
-        self.held
+    pub(crate) fn held(&self, part: Part) -> Held {
+        match part {
+            Part::Whole => self.held,
+            Part::Fresh => self.fresh,
+        }
+    }
+
+    /// Whether all of it is fresh.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh == self.held
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -56,7 +76,7 @@ impl Pending {
         let at = scope.0 as usize;
         if at >= self.groups.len() {
             let new = scopes_from(self.groups.len());
-            self.groups.extend(new.into_iter().map(|scope| PendingGroup { scope, spans: Vec::new() }));
+            self.groups.extend(new.into_iter().map(|scope| PendingGroup { scope, spans: Vec::new(), aged: 0 }));
         }
         if at >= self.groups.len() {
             return false;
@@ -82,29 +102,44 @@ impl Pending {
     fn push(&mut self, at: usize, run: Held, bytes: &[u8]) {
         self.groups[at].spans.extend_from_slice(bytes);
         self.held = self.held.plus(run);
+        self.fresh = self.fresh.plus(run);
     }
 
-    /// Encodes what is there.
-    pub(crate) fn encode(&self) -> Batch {
-        let groups = self.groups.iter().map(|group| (&group.scope, group.spans.as_slice()));
-        encode(&self.resource, groups, self.held)
+    /// Encodes this part of what is there.
+    pub(crate) fn encode(&self, part: Part, resource: &Resource) -> Batch {
+        encode(resource, self.groups(part), self.held(part))
     }
 
-    /// Encodes the traces of a part of all trace ids.
-    pub(crate) fn encode_part(&self, ratio: Ratio) -> Batch {
+    /// Encodes of this part the traces of a part of all trace ids.
+    pub(crate) fn encode_sample(&self, part: Part, ratio: Ratio, resource: &Resource) -> Batch {
         let mut held = Held::default();
         let mut kept = Vec::with_capacity(self.groups.len());
-        for group in &self.groups {
+        for (scope, bytes) in self.groups(part) {
             let mut spans = Vec::new();
-            for span in request::spans(&group.spans) {
+            for span in request::spans(bytes) {
                 if request::trace_id(span).is_some_and(|trace_id| ratio.contains(trace_id)) {
                     spans.extend_from_slice(span);
                     held = held.plus(Held { items: 1, bytes: span.len() as u64 });
                 }
             }
-            kept.push((&group.scope, spans));
+            kept.push((scope, spans));
         }
-        encode(&self.resource, kept.iter().map(|(scope, spans)| (*scope, spans.as_slice())), held)
+        encode(resource, kept.iter().map(|(scope, spans)| (*scope, spans.as_slice())), held)
+    }
+
+    fn groups(&self, part: Part) -> impl Iterator<Item = (&Arc<Scope>, &[u8])> {
+        self.groups.iter().map(move |group| {
+            let from = if part == Part::Fresh { group.aged } else { 0 };
+            (&group.scope, &group.spans[from..])
+        })
+    }
+
+    /// What is there now is fresh no more.
+    pub(crate) fn age(&mut self) {
+        for group in &mut self.groups {
+            group.aged = group.spans.len();
+        }
+        self.fresh = Held::default();
     }
 
     /// Empties it and keeps its buffers.
@@ -114,8 +149,10 @@ impl Pending {
                 group.spans = Vec::new();
             }
             group.spans.clear();
+            group.aged = 0;
         }
         self.held = Held::default();
+        self.fresh = Held::default();
     }
 }
 

@@ -39,7 +39,7 @@ impl Batch {
     }
 
     /// The spans of every scope, found in the encoded request.
-    fn groups(&self) -> Vec<(&Arc<Scope>, &[u8])> {
+    pub(super) fn groups(&self) -> Vec<(&Arc<Scope>, &[u8])> {
         let Origin { scopes, .. } = &*self.origin;
         let resource_spans = messages(&self.body, request_field::RESOURCE_SPANS);
         let scope_spans = resource_spans.into_iter().flat_map(|bytes| messages(bytes, resource_spans::SCOPE_SPANS));

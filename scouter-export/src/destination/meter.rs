@@ -5,6 +5,7 @@ use std::sync::Arc;
 use scouter_transport::{BoxFuture, Error, Payload, Receipt, Transport};
 use tokio::time::Instant;
 
+use super::export::PROGRESS;
 use crate::stats::DestinationCounters;
 
 /// Sits below the retries, so that it sees every try.
@@ -24,6 +25,7 @@ impl<T: Transport> Transport for Meter<T> {
     fn send(&self, payload: Payload) -> BoxFuture<'_, Result<Receipt, Error>> {
         Box::pin(async move {
             self.counters.request(payload.body.len());
+            let _ = PROGRESS.try_with(|progress| progress.attempt());
             let start = Instant::now();
             let result = self.inner.send(payload).await;
             self.counters.answer(start.elapsed());

@@ -1,6 +1,7 @@
 //! Where batches go. Every destination has a backlog and requests of its own, so none waits for another.
 
 mod answer;
+mod backlog;
 mod export;
 mod meter;
 mod sender;
@@ -29,6 +30,8 @@ pub struct Destination {
     pub(crate) sample_ratio: Ratio,
     pub(crate) export_timeout: Duration,
     pub(crate) retry: RetryPolicy,
+    pub(crate) simple: bool,
+    pub(crate) flushed: bool,
 }
 
 impl Destination {
@@ -47,6 +50,8 @@ impl Destination {
             sample_ratio: Ratio::ALL,
             export_timeout: Duration::from_secs(10),
             retry: RetryPolicy::new().max_elapsed(RETRY_WINDOW),
+            simple: false,
+            flushed: false,
         }
     }
 
@@ -69,6 +74,24 @@ impl Destination {
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// Whether every span is sent as soon as it has ended, in a request of its own (trace SDK specification, "Simple
+    /// processor"); by default spans gather in batches. Either way they are sent from the worker, and as many requests at a
+    /// time as [`max_concurrent_exports`](crate::BatchConfig::max_concurrent_exports) says.
+    #[must_use]
+    pub fn simple(mut self, simple: bool) -> Self {
+        self.simple = simple;
+        self
+    }
+
+    /// Whether a flush of the pipeline also [flushes](Transport::flush) the transport, once the spans are sent. For
+    /// transports that hold on to what they have taken; for all others the answer to a request means that it arrived, and
+    /// there is no need.
+    #[must_use]
+    pub fn flush_transport(mut self, flush: bool) -> Self {
+        self.flushed = flush;
         self
     }
 
@@ -96,6 +119,7 @@ impl fmt::Debug for Destination {
             .field("sample_ratio", &self.sample_ratio)
             .field("export_timeout", &self.export_timeout)
             .field("retry", &self.retry)
+            .field("simple", &self.simple)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The task that owns a destination's backlog.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,14 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Destination;
-use super::export::{Progress, export};
+use super::backlog::Backlog;
+use super::export::{Outcome, PROGRESS, Progress, export};
 use super::meter::Meter;
 use crate::batch::Batch;
+use crate::observer::ExportError;
 use crate::pipeline::{Shared, Ticket};
 use crate::queue::Held;
-use crate::stats::{DestinationCounters, DropReason};
+use crate::stats::{DestinationCounters, DropReason, Stage};
 
 const CUT_OFF: &str = "the pipeline was shut down before the spans could be sent";
 
@@ -52,14 +54,14 @@ pub(crate) struct Sender {
     shared: Arc<Shared>,
     at: usize,
     transport: Arc<dyn Transport>,
-    backlog: VecDeque<(u64, Batch)>,
+    /// The transport without what was put around it, if it is to be flushed.
+    flushed: Option<Arc<dyn Transport>>,
+    backlog: Backlog,
     running: JoinSet<()>,
     exports: HashMap<Id, Export>,
-    /// The numbers of all batches in backlog and running.
-    open: BTreeSet<u64>,
-    next: u64,
     /// Tickets, and the number of the first batch they do not wait for.
     marks: Vec<(u64, Arc<Ticket>)>,
+    flushes: JoinSet<()>,
 }
 
 impl Outlet {
@@ -82,35 +84,38 @@ impl Sender {
         at: usize,
         bare: Arc<dyn Transport>,
     ) -> Result<Self, scouter_transport::Error> {
+        let flushed = shared.outlets[at].destination.flushed.then(|| Arc::clone(&bare));
         let transport = shared.outlets[at].wrap(bare)?;
         Ok(Self {
             shared,
             at,
             transport,
-            backlog: VecDeque::new(),
+            flushed,
+            backlog: Backlog::default(),
             running: JoinSet::new(),
             exports: HashMap::new(),
-            open: BTreeSet::new(),
-            next: 0,
             marks: Vec::new(),
+            flushes: JoinSet::new(),
         })
     }
 
     /// Runs until closed, or until nobody can give orders any more.
     pub(crate) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let simple = self.shared.outlets[self.at].destination.simple;
         let deadline = loop {
             self.begin();
             self.tell();
             tokio::select! {
                 biased;
                 Some(ended) = self.running.join_next_with_id() => self.settle(ended),
-                order = orders.recv() => match order {
-                    Some(Order::Send(batch)) => {
-                        self.open.insert(self.next);
-                        self.backlog.push_back((self.next, batch));
-                        self.next += 1;
+                Some(flushed) = self.flushes.join_next() => {
+                    if flushed.is_err() {
+                        self.shared.count_panic();
                     }
-                    Some(Order::Mark(ticket)) => self.marks.push((self.next, ticket)),
+                }
+                order = orders.recv() => match order {
+                    Some(Order::Send(batch)) => self.backlog.push(batch, simple),
+                    Some(Order::Mark(ticket)) => self.marks.push((self.backlog.mark(), ticket)),
                     Some(Order::Close(deadline)) => break deadline,
                     None => break Instant::now(),
                 },
@@ -122,9 +127,11 @@ impl Sender {
     /// Starts as many exports as may run at a time.
     fn begin(&mut self) {
         while self.running.len() < self.shared.config.max_concurrent_exports
-            && let Some((number, batch)) = self.backlog.pop_front()
+            && let Some((number, batch)) = self.backlog.pop()
         {
-            let (held, progress) = (batch.held, Arc::<Progress>::default());
+            let (held, progress) = (batch.held, Arc::new(Progress::new()));
+            // Before anything can come of it, so that a reader never sees more spans answered for than submitted.
+            self.shared.outlets[self.at].counters.submit(held.items);
             let task = self.export(batch, Arc::clone(&progress));
             let id = self.running.spawn(task).id();
             self.exports.insert(id, Export { number, held, progress });
@@ -133,7 +140,7 @@ impl Sender {
 
     fn export(&self, batch: Batch, progress: Arc<Progress>) -> impl Future<Output = ()> + Send + 'static {
         let (shared, at, transport) = (Arc::clone(&self.shared), self.at, Arc::clone(&self.transport));
-        async move { export(&shared, at, &*transport, batch, &progress).await }
+        PROGRESS.scope(Arc::clone(&progress), async move { export(&shared, at, &*transport, batch, &progress).await })
     }
 
     /// What an export that did not come to its end has left is lost.
@@ -141,29 +148,35 @@ impl Sender {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let Some(Export { number, held, progress }) = self.exports.remove(&id) else { return };
         if let Err(error) = ended {
-            let (reason, message) = if error.is_panic() {
+            let (failed, reason, message) = if error.is_panic() {
                 self.shared.count_panic();
-                (DropReason::Internal, "a panic in the transport")
+                (ExportError::Panic, DropReason::Internal, "a panic in the transport")
             } else {
                 // Only a shutdown whose time is up cancels an export.
-                (DropReason::Shutdown, CUT_OFF)
+                (ExportError::Shutdown, DropReason::Shutdown, CUT_OFF)
             };
             let rest = held.minus(progress.done());
-            self.shared.lose(self.at, reason, rest.items, message.to_owned());
+            progress.tell(&self.shared, self.at, rest.items, &Outcome::failed(failed));
+            self.shared.lose(self.at, Stage::Sent, reason, rest.items, message.to_owned());
             self.shared.release(self.at, rest);
         }
-        self.open.remove(&number);
+        self.backlog.settle(number);
     }
 
     /// Tells those whose batches have all been dealt with.
     fn tell(&mut self) {
-        let oldest = self.open.first().copied().unwrap_or(u64::MAX);
-        self.marks.retain(|(until, ticket)| {
-            let waits = oldest < *until;
-            if !waits {
-                ticket.done();
+        let Self { marks, backlog, flushed, flushes, shared, at, .. } = self;
+        marks.retain(|(until, ticket)| {
+            let past = backlog.is_past(*until);
+            if past {
+                match flushed {
+                    Some(transport) => {
+                        drop(flushes.spawn(flush(Arc::clone(shared), *at, Arc::clone(transport), Arc::clone(ticket))))
+                    }
+                    None => ticket.done(),
+                }
             }
-            waits
+            !past
         });
     }
 
@@ -180,10 +193,9 @@ impl Sender {
                 () = sleep_until(deadline) => break,
             }
         }
-        while let Some((number, batch)) = self.backlog.pop_front() {
-            self.shared.lose(self.at, DropReason::Shutdown, batch.held.items, CUT_OFF.to_owned());
-            self.shared.release(self.at, batch.held);
-            self.open.remove(&number);
+        while let Some(held) = self.backlog.give_up() {
+            self.shared.lose(self.at, Stage::Queued, DropReason::Shutdown, held.items, CUT_OFF.to_owned());
+            self.shared.release(self.at, held);
         }
         self.running.abort_all();
         while let Some(ended) = self.running.join_next_with_id().await {
@@ -195,4 +207,12 @@ impl Sender {
         let close = async move { self.transport.close().await };
         let _ = timeout_at(deadline, tokio::spawn(close)).await;
     }
+}
+
+/// Flushes a transport that holds on to what it has taken, and tells.
+async fn flush(shared: Arc<Shared>, at: usize, transport: Arc<dyn Transport>, ticket: Arc<Ticket>) {
+    if let Err(error) = transport.flush().await {
+        shared.warn(at, format!("the transport was not flushed: {error}"));
+    }
+    ticket.done();
 }

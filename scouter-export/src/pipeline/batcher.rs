@@ -4,18 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use scouter_span::Resource;
 use scouter_transport::Transport;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep_until};
 
-use super::scopes::Scopes;
+use super::headers::Headers;
 use super::shared::{Command, Shared, Ticket};
-use crate::batch::{Batch, Pending};
+use crate::batch::{Batch, Part, Pending};
 use crate::destination::{Order, Outlet, Sender};
 use crate::queue::{Held, Taker};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Stage};
 
 /// How often to look when nothing has called for it.
 const IDLE: Duration = Duration::from_secs(5);
@@ -30,15 +29,29 @@ const FAST: u64 = 32;
 /// Owns the batch that is being filled, and hands full ones to the senders.
 #[derive(Debug)]
 pub(crate) struct Batcher {
-    shared: Arc<Shared>,
-    scopes: Arc<Scopes>,
-    resource: Resource,
+    exit: Exit,
     intake: Intake,
     /// When the first span that waits was seen.
     since: Option<Instant>,
-    senders: Vec<Outgoing>,
+    haste: Haste,
     /// Spans turned away for want of room that have been reported.
     reported: u64,
+}
+
+/// The way from here to the destinations.
+#[derive(Debug)]
+struct Exit {
+    shared: Arc<Shared>,
+    headers: Arc<Headers>,
+    senders: Vec<Outgoing>,
+}
+
+/// How many of the destinations get each span at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    None,
+    Some,
+    All,
 }
 
 /// What a panic in the middle of its work may leave half done.
@@ -51,17 +64,24 @@ struct Intake {
 }
 
 impl Batcher {
-    pub(crate) fn new(shared: Arc<Shared>, scopes: Arc<Scopes>, resource: Resource) -> Self {
-        let pending = Pending::new(resource.clone(), &shared.config);
-        let intake = Intake { taker: Taker::new(), pending, left: Held::default() };
-        Self { shared, scopes, resource, intake, since: None, senders: Vec::new(), reported: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, headers: Arc<Headers>) -> Self {
+        let intake = Intake { taker: Taker::with_room(), pending: Pending::new(&shared.config), left: Held::default() };
+        let simple = |outlet: &Outlet| outlet.destination.simple;
+        let haste = match shared.outlets.iter().filter(|outlet| simple(outlet)).count() {
+            0 => Haste::None,
+            count if count < shared.outlets.len() => Haste::Some,
+            _ => Haste::All,
+        };
+        let exit = Exit { shared, headers, senders: Vec::new() };
+        Self { exit, intake, since: None, haste, reported: 0 }
     }
 
     /// Runs until it is told to shut down, or nobody can tell it any more. `transports` are the bare ones that are already
     /// made; those that are missing are made here.
     pub(crate) async fn run(mut self, mut commands: UnboundedReceiver<Command>, transports: Vec<Arc<dyn Transport>>) {
         let made = transports.into_iter().map(Some).chain(std::iter::repeat(None));
-        self.senders = (0..self.shared.outlets.len()).zip(made).map(|(at, made)| self.sender(at, made)).collect();
+        let shared = Arc::clone(&self.exit.shared);
+        self.exit.senders = (0..shared.outlets.len()).zip(made).map(|(at, made)| sender(&shared, at, made)).collect();
         let mut watching = false;
         let (deadline, reply) = loop {
             let before = self.intake.taker.total().items;
@@ -69,7 +89,7 @@ impl Batcher {
             let fast = self.intake.taker.total().items - before >= FAST;
             if fast != watching {
                 watching = fast;
-                self.shared.queue.watch(fast);
+                self.exit.shared.queue.watch(fast);
                 if !watching {
                     // What came before the threads knew would wait for a call.
                     continue;
@@ -87,13 +107,13 @@ impl Batcher {
                     Some(Command::Shutdown(deadline, reply)) => break (deadline, Some(reply)),
                     None => break (Instant::now(), None),
                 },
-                () = self.shared.queue.woken() => {}
+                () = self.exit.shared.queue.woken() => {}
                 () = sleep_until(self.wake_at(watching)) => {}
             }
         };
-        let before = self.shared.losses();
+        let before = self.exit.shared.losses();
         self.shut_down(deadline).await;
-        let _ = self.shared.outcome.set(self.shared.outcome_of_shutdown(&before));
+        let _ = self.exit.shared.outcome.set(self.exit.shared.outcome_of_shutdown(&before));
         // Whoever asked meanwhile is told too, and whoever asks later finds nobody listening and the outcome there.
         commands.close();
         if let Some(reply) = reply {
@@ -107,76 +127,36 @@ impl Batcher {
         }
     }
 
-    fn sender(&self, at: usize, transport: Option<Arc<dyn Transport>>) -> Outgoing {
-        let (orders, receiver) = unbounded_channel();
-        let Outlet { destination, .. } = &self.shared.outlets[at];
-        let transport = transport.map_or_else(|| destination.connect().map_err(|error| error.to_string()), Ok);
-        let sender = transport.and_then(|transport| {
-            Sender::new(Arc::clone(&self.shared), at, transport).map_err(|error| error.to_string())
-        });
-        let task = match sender {
-            Ok(sender) => tokio::spawn(sender.run(receiver)),
-            Err(message) => {
-                self.shared.warn(at, message);
-                tokio::spawn(refuse(Arc::clone(&self.shared), at, receiver))
-            }
-        };
-        (orders, task)
-    }
-
     /// Whether there is another batch in the lanes already.
     fn intake_is_behind(&self) -> bool {
-        let waiting = self.shared.queue.held().items;
-        waiting >= self.shared.config.max_export_batch_size as u64
+        let waiting = self.exit.shared.queue.held().items;
+        waiting >= self.exit.shared.config.max_export_batch_size as u64
     }
 
     fn wake_at(&self, watching: bool) -> Instant {
         let look = Instant::now() + if watching { LOOK } else { IDLE };
-        self.since.map_or(look, |since| look.min(since + self.shared.config.scheduled_delay))
+        self.since.map_or(look, |since| look.min(since + self.exit.shared.config.scheduled_delay))
     }
 
     /// Moves what the lanes hold into the pending batch, and sends what is full or due.
     fn gather(&mut self, close: bool) {
         let before = self.intake.left;
-        let due = self.since.is_some_and(|since| since.elapsed() >= self.shared.config.scheduled_delay);
-        self.guarded(|batcher| {
-            batcher.take(close);
-            if due {
-                batcher.intake.dispatch(&batcher.shared, &batcher.senders);
+        let delay = self.exit.shared.config.scheduled_delay;
+        let due = self.haste == Haste::All || self.since.is_some_and(|since| since.elapsed() >= delay);
+        self.guarded(|Self { exit, intake, haste, .. }| {
+            intake.take(exit, close);
+            if due || *haste == Haste::Some {
+                exit.dispatch(&mut intake.pending, &mut intake.left, due);
             }
         });
         if due || self.intake.left != before {
             self.since = None;
         }
         // A span that is being copied into a lane at this moment counts as waiting too.
-        if self.since.is_none() && self.shared.queue.held().items > 0 {
+        if self.since.is_none() && self.exit.shared.queue.held().items > 0 {
             self.since = Some(Instant::now());
         }
         self.report_full_queue();
-    }
-
-    fn take(&mut self, close: bool) {
-        let Self { shared, senders, scopes, intake: Intake { taker, pending, left }, .. } = self;
-        shared.queue.take(taker, close, |scope, items, bytes| {
-            let known = pending.add(
-                scope,
-                items,
-                bytes,
-                |from| scopes.from(from),
-                |pending| {
-                    dispatch(shared, senders, pending, left);
-                },
-            );
-            if !known {
-                let lost = Held { items: u64::from(items), bytes: bytes.len() as u64 };
-                for at in 0..shared.outlets.len() {
-                    let message = "spans came from a scope that was never registered".to_owned();
-                    shared.lose(at, DropReason::Internal, lost.items, message);
-                }
-                *left = left.plus(lost);
-                shared.queue.give(lost);
-            }
-        });
     }
 
     /// Runs a part of the work. After a panic, whatever was taken from the queue and not handed on is lost, and counted.
@@ -184,54 +164,54 @@ impl Batcher {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_ok() {
             return;
         }
-        let shared = &self.shared;
+        let shared = &self.exit.shared;
         shared.count_panic();
         let taken = self.intake.taker.total();
         for Outlet { counters, .. } in &shared.outlets {
             let known = counters.fates().total() + counters.held().items;
-            counters.drop_spans(DropReason::Internal, taken.items.saturating_sub(known));
+            counters.drop_spans(Stage::Queued, DropReason::Internal, taken.items.saturating_sub(known));
         }
         let lost = taken.minus(self.intake.left);
         shared.queue.give(lost);
         shared.reports.report("", Some(DropReason::Internal), lost.items, "a panic while spans were gathered");
         self.intake.left = taken;
-        self.intake.pending = Pending::new(self.resource.clone(), &shared.config);
+        self.intake.pending = Pending::new(&shared.config);
     }
 
     /// Sends everything that has been accepted by now, and passes the ticket to the senders behind it.
     fn flush(&mut self, ticket: &Arc<Ticket>) {
         self.gather(false);
         self.send_pending();
-        for (orders, _) in &self.senders {
+        for (orders, _) in &self.exit.senders {
             let _ = orders.send(Order::Mark(Arc::clone(ticket)));
         }
     }
 
     fn send_pending(&mut self) {
-        self.guarded(|batcher| batcher.intake.dispatch(&batcher.shared, &batcher.senders));
+        self.guarded(|Self { exit, intake, .. }| exit.dispatch(&mut intake.pending, &mut intake.left, true));
         self.since = None;
     }
 
     async fn shut_down(&mut self, deadline: Instant) {
-        self.shared.queue.close();
+        self.exit.shared.queue.close();
         self.gather(true);
         self.send_pending();
-        for (orders, _) in &self.senders {
+        for (orders, _) in &self.exit.senders {
             let _ = orders.send(Order::Close(deadline));
         }
-        for (_, task) in self.senders.drain(..) {
+        for (_, task) in self.exit.senders.drain(..) {
             if task.await.is_err() {
-                self.shared.count_panic();
+                self.exit.shared.count_panic();
             }
         }
     }
 
     fn report_full_queue(&mut self) {
-        let full = self.shared.queue.turned_away().full;
+        let full = self.exit.shared.queue.turned_away().full;
         let new = full - self.reported;
         if new > 0 {
             self.reported = full;
-            self.shared.reports.report(
+            self.exit.shared.reports.report(
                 "",
                 Some(DropReason::QueueFull),
                 new,
@@ -242,45 +222,95 @@ impl Batcher {
 }
 
 impl Intake {
-    fn dispatch(&mut self, shared: &Shared, senders: &[Outgoing]) {
-        dispatch(shared, senders, &mut self.pending, &mut self.left);
+    /// Takes what the lanes hold, and sends every batch that becomes full.
+    fn take(&mut self, exit: &Exit, close: bool) {
+        let Self { taker, pending, left } = self;
+        let Exit { shared, headers, .. } = exit;
+        shared.queue.take(taker, close, |scope, items, bytes| {
+            let scopes_from = |from| headers.scopes_from(from);
+            let known = pending.add(scope, items, bytes, scopes_from, |pending| exit.dispatch(pending, left, true));
+            if !known {
+                let lost = Held { items: u64::from(items), bytes: bytes.len() as u64 };
+                for at in 0..shared.outlets.len() {
+                    let message = "spans came from a scope that was never registered".to_owned();
+                    shared.lose(at, Stage::Queued, DropReason::Internal, lost.items, message);
+                }
+                *left = left.plus(lost);
+                shared.queue.give(lost);
+            }
+        });
     }
 }
 
-/// Encodes the pending batch once, and hands it to every destination that has room.
-fn dispatch(shared: &Shared, senders: &[Outgoing], pending: &mut Pending, left: &mut Held) {
-    if pending.is_empty() {
-        return;
-    }
-    let all = pending.held();
-    let mut whole: Option<Batch> = None;
-    for (at, (orders, _)) in senders.iter().enumerate() {
-        let Outlet { destination, counters } = &shared.outlets[at];
-        let batch = if destination.sample_ratio.is_all() {
-            whole.get_or_insert_with(|| pending.encode()).clone()
+impl Exit {
+    /// Hands every destination what it is due: to a simple one what is fresh, and with `all` to every other one what there
+    /// is. Each part is encoded once.
+    fn dispatch(&self, pending: &mut Pending, left: &mut Held, all: bool) {
+        if pending.is_empty() {
+            return;
+        }
+        let resource = self.headers.resource();
+        let (mut whole, mut fresh) = (None, None);
+        for (at, Outlet { destination, .. }) in self.shared.outlets.iter().enumerate() {
+            let part = if destination.simple && !pending.is_fresh() { Part::Fresh } else { Part::Whole };
+            if !(all || destination.simple) || pending.held(part).items == 0 {
+                continue;
+            }
+            let batch = if destination.sample_ratio.is_all() {
+                let encoded = if part == Part::Whole { &mut whole } else { &mut fresh };
+                encoded.get_or_insert_with(|| pending.encode(part, &resource)).clone()
+            } else {
+                pending.encode_sample(part, destination.sample_ratio, &resource)
+            };
+            self.hand_over(at, batch, pending.held(part).items);
+        }
+        self.shared.raise_floor();
+        if all {
+            let held = pending.held(Part::Whole);
+            pending.clear();
+            *left = left.plus(held);
+            self.shared.queue.give(held);
         } else {
-            pending.encode_part(destination.sample_ratio)
-        };
-        counters.thin(all.items - batch.held.items);
+            pending.age();
+        }
+    }
+
+    /// Hands a destination a batch that was made of this many spans, if it has room.
+    fn hand_over(&self, at: usize, batch: Batch, of: u64) {
+        let counters = &self.shared.outlets[at].counters;
+        counters.thin(of - batch.held.items);
         if batch.held.items == 0 {
-            continue;
+            return;
         }
         let held = counters.held().plus(batch.held);
-        if !held.fits(shared.config.bounds()) {
+        if !held.fits(self.shared.config.bounds()) {
             let message = "the destination is behind, whole batches are dropped".to_owned();
-            shared.lose(at, DropReason::QueueFull, batch.held.items, message);
-            continue;
+            self.shared.lose(at, Stage::Queued, DropReason::QueueFull, batch.held.items, message);
+            return;
         }
         counters.set_held(held);
-        if orders.send(Order::Send(batch.clone())).is_err() {
-            counters.set_held(counters.held().minus(batch.held));
-            counters.drop_spans(DropReason::Internal, batch.held.items);
+        let left = batch.held;
+        if self.senders[at].0.send(Order::Send(batch)).is_err() {
+            counters.set_held(counters.held().minus(left));
+            counters.drop_spans(Stage::Queued, DropReason::Internal, left.items);
         }
     }
-    shared.raise_floor();
-    pending.clear();
-    *left = left.plus(all);
-    shared.queue.give(all);
+}
+
+fn sender(shared: &Arc<Shared>, at: usize, transport: Option<Arc<dyn Transport>>) -> Outgoing {
+    let (orders, receiver) = unbounded_channel();
+    let Outlet { destination, .. } = &shared.outlets[at];
+    let transport = transport.map_or_else(|| destination.connect().map_err(|error| error.to_string()), Ok);
+    let sender = transport
+        .and_then(|transport| Sender::new(Arc::clone(shared), at, transport).map_err(|error| error.to_string()));
+    let task = match sender {
+        Ok(sender) => tokio::spawn(sender.run(receiver)),
+        Err(message) => {
+            shared.warn(at, message);
+            tokio::spawn(refuse(Arc::clone(shared), at, receiver))
+        }
+    };
+    (orders, task)
 }
 
 /// Stands in for a destination whose transport could not be made.
@@ -289,7 +319,8 @@ async fn refuse(shared: Arc<Shared>, at: usize, mut orders: UnboundedReceiver<Or
         match order {
             Order::Send(batch) => {
                 let message = "the transport could not be made in this process".to_owned();
-                shared.lose(at, DropReason::Refused, batch.held.items, message);
+                shared.outlets[at].counters.submit(batch.held.items);
+                shared.lose(at, Stage::Sent, DropReason::Refused, batch.held.items, message);
                 shared.release(at, batch.held);
             }
             Order::Mark(ticket) => ticket.done(),

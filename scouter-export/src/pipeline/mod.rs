@@ -1,7 +1,7 @@
 //! From the end of a span to its destinations.
 
 mod batcher;
-mod scopes;
+mod headers;
 mod shared;
 
 use std::fmt;
@@ -18,14 +18,16 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
 
 use crate::batch::BatchConfig;
+use crate::capture::LocalCapture;
 use crate::destination::Destination;
 use crate::error::{Error, ErrorKind, FlushError};
 use crate::fork::PerProcess;
+use crate::observer::ExportObserver;
 use crate::report::{Reporter, TracingReporter};
 use crate::stats::Stats;
 use crate::worker::Worker;
 use batcher::Batcher;
-use scopes::Scopes;
+pub(crate) use headers::Headers;
 use shared::{Base, Command};
 pub(crate) use shared::{Shared, Ticket};
 
@@ -46,6 +48,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub struct Pipeline {
     settings: Settings,
     worker: Worker,
+    capture: LocalCapture,
     process: PerProcess<Arc<Shared>>,
     closed: AtomicBool,
 }
@@ -59,12 +62,12 @@ pub struct PipelineBuilder {
 
 #[derive(Debug)]
 struct Settings {
-    resource: Resource,
+    headers: Arc<Headers>,
     batch: BatchConfig,
     destinations: Vec<Destination>,
     counters: Option<Arc<Counters>>,
     reporter: Arc<dyn Reporter>,
-    scopes: Arc<Scopes>,
+    observer: Option<Arc<dyn ExportObserver>>,
 }
 
 impl Pipeline {
@@ -72,12 +75,12 @@ impl Pipeline {
     pub fn builder(resource: Resource) -> PipelineBuilder {
         PipelineBuilder {
             settings: Settings {
-                resource,
+                headers: Arc::new(Headers::new(resource)),
                 batch: BatchConfig::default(),
                 destinations: Vec::new(),
                 counters: None,
                 reporter: Arc::new(TracingReporter),
-                scopes: Arc::default(),
+                observer: None,
             },
         }
     }
@@ -140,9 +143,28 @@ impl Pipeline {
         Some((shared, answer))
     }
 
+    /// The copies of ended spans that this process keeps for itself; off until it is enabled.
+    pub const fn capture(&self) -> &LocalCapture {
+        &self.capture
+    }
+
+    /// Replaces the resource, for whoever learns it late. Every batch that is encoded from now on carries it.
+    pub fn set_resource(&self, resource: Resource) {
+        self.settings.headers.set_resource(resource);
+    }
+
     /// What has become of every span so far, in this process. Cheap, and right at any moment.
     pub fn stats(&self) -> Stats {
         self.shared().stats(self.settings.counters.as_deref())
+    }
+
+    /// Takes a copy of the span, and tells whether there was room.
+    #[inline]
+    pub(crate) fn offer(&self, span: &FinishedSpan<'_>) -> bool {
+        if self.capture.is_enabled() {
+            self.capture.keep(span);
+        }
+        self.shared().queue.accept(span)
     }
 
     #[inline]
@@ -163,12 +185,12 @@ impl Pipeline {
 
 impl SpanSink for Pipeline {
     fn register(&self, scope: &Arc<Scope>) -> ScopeId {
-        self.settings.scopes.register(scope)
+        self.settings.headers.register(scope)
     }
 
     #[inline]
     fn accept(&self, span: FinishedSpan<'_>) {
-        self.shared().queue.accept(&span);
+        self.offer(&span);
     }
 }
 
@@ -223,6 +245,12 @@ impl PipelineBuilder {
         self
     }
 
+    /// Who is told of every finished export; nobody by default.
+    pub fn observer(mut self, observer: Arc<dyn ExportObserver>) -> Self {
+        self.settings.observer = Some(observer);
+        self
+    }
+
     /// The pipeline, at work on this worker.
     ///
     /// # Errors
@@ -252,6 +280,7 @@ impl PipelineBuilder {
             return Err(Error::new(ErrorKind::Worker, "the worker has no thread, start a new one"));
         }
         Ok(Arc::new(Pipeline {
+            capture: LocalCapture::new(Arc::clone(&self.settings.headers)),
             settings: self.settings,
             worker: worker.clone(),
             process: PerProcess::new(shared),
@@ -264,10 +293,11 @@ impl Settings {
     /// Sets the batcher to work. Without a thread to work on, the queue is closed from the start.
     fn begin(&self, worker: &Worker, base: Base, open: bool, transports: Vec<Arc<dyn Transport>>) -> Arc<Shared> {
         let (commands, receiver) = unbounded_channel();
-        let shared = Shared::new(&self.batch, &self.destinations, &self.reporter, commands, base, open);
+        let (reporter, observer) = (&self.reporter, self.observer.as_ref());
+        let shared = Shared::new(&self.batch, &self.destinations, reporter, observer, commands, base, open);
         let shared = Arc::new(shared);
         if open {
-            let batcher = Batcher::new(Arc::clone(&shared), Arc::clone(&self.scopes), self.resource.clone());
+            let batcher = Batcher::new(Arc::clone(&shared), Arc::clone(&self.headers));
             if !worker.run(batcher.run(receiver, transports)) {
                 shared.queue.close();
             }

@@ -1,5 +1,6 @@
 //! What the program's threads and the worker know together, in one process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
@@ -11,9 +12,10 @@ use tokio::time::Instant;
 use crate::batch::BatchConfig;
 use crate::destination::{Destination, Outlet};
 use crate::error::FlushError;
+use crate::observer::{ExportObserver, ExportOperation};
 use crate::queue::{Held, Queue};
 use crate::report::{Reporter, Seldom};
-use crate::stats::{DropReason, Stats};
+use crate::stats::{DropReason, Stage, Stats};
 
 /// The state of a pipeline in one process.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) commands: UnboundedSender<Command>,
     /// What a shutdown came to.
     pub(crate) outcome: OnceLock<Result<(), FlushError>>,
+    observer: Option<Arc<dyn ExportObserver>>,
     panics: AtomicU64,
     /// What the tracer has counted in processes before this one.
     base: Base,
@@ -90,17 +93,20 @@ impl Shared {
         config: &BatchConfig,
         destinations: &[Destination],
         reporter: &Arc<dyn Reporter>,
+        observer: Option<&Arc<dyn ExportObserver>>,
         commands: UnboundedSender<Command>,
         base: Base,
         open: bool,
     ) -> Self {
+        let hasty = destinations.iter().any(|destination| destination.simple);
         Self {
             config: config.clone(),
-            queue: Queue::new(config.bounds(), config.max_export_batch_size as u64, open),
+            queue: Queue::new(config.bounds(), config.max_export_batch_size as u64, hasty, open),
             outlets: destinations.iter().cloned().map(Outlet::new).collect(),
             reports: Seldom::new(Arc::clone(reporter)),
             commands,
             outcome: OnceLock::new(),
+            observer: observer.cloned(),
             panics: AtomicU64::new(0),
             base,
         }
@@ -119,12 +125,21 @@ impl Shared {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Tells the observer. What it does must not stop the worker.
+    pub(crate) fn observe(&self, operation: &ExportOperation<'_>) {
+        if let Some(observer) = &self.observer
+            && catch_unwind(AssertUnwindSafe(|| observer.exported(operation))).is_err()
+        {
+            self.count_panic();
+        }
+    }
+
     /// Counts spans that a destination loses, and tells why.
-    pub(crate) fn lose(&self, at: usize, reason: DropReason, items: u64, message: String) {
+    pub(crate) fn lose(&self, at: usize, stage: Stage, reason: DropReason, items: u64, message: String) {
         let Outlet { destination, counters } = &self.outlets[at];
         self.reports.report(&destination.name, Some(reason), items, &message);
         counters.fail(message);
-        counters.drop_spans(reason, items);
+        counters.drop_spans(stage, reason, items);
     }
 
     /// Tells what went wrong at a destination without a loss.
@@ -181,8 +196,11 @@ impl Shared {
         settled.into_iter().map(|settled| accepted.saturating_sub(settled)).max().unwrap_or(0)
     }
 
-    /// The order of reading makes the sums right while everything goes on: a span is counted as started before it is
-    /// counted as ended, as ended before its fate is counted; and here fates are read first and starts last.
+    /// The order of reading makes the sums right while everything goes on. A span is counted as started, then as ended
+    /// (accepted or turned away) or abandoned, then under its fate, each with `Release`; here fates are read first and starts
+    /// last, each with `Acquire`. So no number can run ahead of the one it is taken from, see [`DestinationCounters`].
+    ///
+    /// [`DestinationCounters`]: crate::stats::DestinationCounters
     pub(crate) fn stats(&self, counters: Option<&Counters>) -> Stats {
         let fates: Vec<_> = self.outlets.iter().map(|outlet| outlet.counters.fates()).collect();
         let turned_away = self.queue.turned_away();
@@ -208,6 +226,7 @@ impl Shared {
             ended,
             pending: pending.items,
             pending_bytes: pending.bytes,
+            queue_capacity: self.config.max_queue_size as u64,
             panics: self.panics.load(Ordering::Relaxed),
             destinations: destinations.collect(),
         }

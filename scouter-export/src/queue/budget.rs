@@ -13,9 +13,9 @@ pub(crate) struct Held {
     pub(crate) bytes: u64,
 }
 
-#[derive(Debug)]
+/// How much is held at one place, and how much further on.
+#[derive(Debug, Default)]
 pub(crate) struct Budget {
-    max: Held,
     held: AtomicU64,
     /// What is held further on by the destination that holds least.
     floor: AtomicU64,
@@ -52,20 +52,16 @@ impl Held {
 }
 
 impl Budget {
-    pub(crate) const fn new(max: Held) -> Self {
-        Self { max, held: AtomicU64::new(0), floor: AtomicU64::new(0) }
-    }
-
-    /// Takes room for a span and tells what is then held here; `None` when there is no room.
+    /// Takes room for a span within `max` and tells what is then held here; `None` when there is no room.
     #[inline]
-    pub(crate) fn take(&self, bytes: u64) -> Option<Held> {
-        if bytes > self.max.bytes {
+    pub(crate) fn take(&self, bytes: u64, max: Held) -> Option<Held> {
+        if bytes > max.bytes {
             return None;
         }
         let span = Held { items: 1, bytes };
         let held = Held::unpack(self.held.fetch_add(span.pack(), Ordering::Relaxed)).plus(span);
         let floor = Held::unpack(self.floor.load(Ordering::Relaxed));
-        if held.plus(floor).fits(self.max) {
+        if held.plus(floor).fits(max) {
             return Some(held);
         }
         self.give(span);

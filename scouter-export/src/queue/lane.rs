@@ -8,8 +8,7 @@ use scouter_span::scope::ScopeId;
 
 /// What a buffer begins with. Pages that are never written to cost nothing.
 const ROOM: usize = 256 << 10;
-/// What a buffer holds at most, unless it is a single span. When the worker gets no processor time for a while, threads go
-/// on in the next lanes.
+/// A buffer larger than this is given back once it is empty.
 const MOST: usize = 1 << 20;
 /// As many runs are kept room for.
 const RUNS: usize = 2048;
@@ -75,9 +74,10 @@ impl Lane {
         Self { content: Mutex::new(Content::with_room()), accepted: AtomicU64::new(0) }
     }
 
-    /// Appends a span unless someone else is at it. `measure` is the number of bytes whose multiples are reported.
+    /// Appends a span unless someone else is at it, or the lane then held more than `most` bytes. `measure` is the number
+    /// of bytes whose multiples are reported.
     #[inline]
-    pub(crate) fn offer(&self, scope: ScopeId, bytes: &[u8], measure: usize) -> Offer {
+    pub(crate) fn offer(&self, scope: ScopeId, bytes: &[u8], measure: usize, most: usize) -> Offer {
         let mut content = match self.content.try_lock() {
             Ok(content) => content,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -87,7 +87,7 @@ impl Lane {
             return Offer::Closed;
         }
         let before = content.bytes.len();
-        if before + bytes.len() > MOST && before > 0 {
+        if before + bytes.len() > most && before > 0 {
             return Offer::Busy;
         }
         content.push(scope, bytes);

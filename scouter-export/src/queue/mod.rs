@@ -9,49 +9,37 @@
 
 mod budget;
 mod lane;
+mod lanes;
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::thread::available_parallelism;
 
 use scouter_span::{FinishedSpan, scope::ScopeId};
 use tokio::sync::Notify;
 
-use budget::Budget;
-pub(crate) use budget::Held;
-use lane::{Content, Lane, Offer};
+pub(crate) use budget::{Budget, Held};
+pub(crate) use lane::Offer;
+pub(crate) use lanes::{Lanes, Taker};
 
-/// More than the threads that are at the same instant inside [`Queue::accept`] on everyday machines. A power of two.
-const LANES: usize = 16;
-/// How many bytes in a lane wake the worker.
-const WAKE_BYTES: usize = 128 << 10;
-/// How often a thread goes round the lanes before it gives a span up. Each is held for less than a microsecond, unless its
-/// holder lost the processor just then.
-const ROUNDS: usize = 16;
+/// What a lane holds at most, unless it is a single span. When the worker gets no processor time for a while, threads go
+/// on in the next lanes.
+const LANE_BYTES: usize = 1 << 20;
 
 /// The way in. Every method may be called from any thread; none waits.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    lanes: Box<[Lane]>,
-    /// How many lanes are favourites, less one. The others are for when these are busy or full. A power of two, less one.
-    favourites: usize,
+    lanes: Lanes,
+    max: Held,
     budget: Budget,
     open: AtomicBool,
     full: AtomicU64,
     shut: AtomicU64,
     /// The number of spans that make a batch.
     batch_items: u64,
+    /// While this many spans or fewer wait, each of them wakes the worker: one, or all.
+    waking: u64,
     /// Whether the worker looks by itself soon.
     watched: AtomicBool,
     wake: Notify,
-}
-
-/// The worker's side: what it has taken from each lane.
-#[derive(Debug)]
-pub(crate) struct Taker {
-    taken: [u64; LANES],
-    total: Held,
-    spare: Content,
 }
 
 /// How many spans were turned away at the entrance.
@@ -62,58 +50,45 @@ pub(crate) struct TurnedAway {
 }
 
 impl Queue {
-    /// A queue that holds at most `max`, and wakes the worker for every `batch_items` spans.
-    pub(crate) fn new(max: Held, batch_items: u64, open: bool) -> Self {
-        let processors = available_parallelism().map_or(1, NonZero::get);
-        let favourites = (2 * processors).next_power_of_two().min(LANES) - 1;
+    /// A queue that holds at most `max`, and wakes the worker for a first span and for every `batch_items` spans; for
+    /// every span with `hasty`.
+    pub(crate) fn new(max: Held, batch_items: u64, hasty: bool, open: bool) -> Self {
         Self {
-            lanes: (0..LANES).map(|at| if at <= favourites { Lane::with_room() } else { Lane::default() }).collect(),
-            favourites,
-            budget: Budget::new(max),
+            lanes: Lanes::new(LANE_BYTES, true),
+            max,
+            budget: Budget::default(),
             open: AtomicBool::new(open),
             full: AtomicU64::new(0),
             shut: AtomicU64::new(0),
             batch_items,
+            waking: if hasty { u64::MAX } else { 1 },
             watched: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
 
-    /// Takes a copy of the span, or counts it as turned away.
+    /// Takes a copy of the span, or counts it as turned away. Tells which.
     #[inline]
-    pub(crate) fn accept(&self, span: &FinishedSpan<'_>) {
+    pub(crate) fn accept(&self, span: &FinishedSpan<'_>) -> bool {
         if !self.open.load(Ordering::Relaxed) {
             return self.turn_away(&self.shut);
         }
         let length = span.bytes.len() as u64;
-        let Some(held) = self.budget.take(length) else { return self.turn_away(&self.full) };
-        match self.append(span.scope, span.bytes) {
+        let Some(held) = self.budget.take(length, self.max) else { return self.turn_away(&self.full) };
+        match self.lanes.append(span.scope, span.bytes) {
             Offer::Taken { crossed } => {
-                if held.items == 1 || held.items == self.batch_items || crossed {
+                if held.items <= self.waking || held.items == self.batch_items || crossed {
                     self.call();
                 }
+                true
             }
             refused => {
                 self.budget.give(Held { items: 1, bytes: length });
                 // Others may have seen this span's place in the count, and left the waking to this thread.
                 self.call();
-                self.turn_away(if matches!(refused, Offer::Closed) { &self.shut } else { &self.full });
+                self.turn_away(if matches!(refused, Offer::Closed) { &self.shut } else { &self.full })
             }
         }
-    }
-
-    #[inline]
-    fn append(&self, scope: ScopeId, bytes: &[u8]) -> Offer {
-        let favourite = lane::thread_number() & self.favourites;
-        for attempt in 0..LANES * ROUNDS {
-            // The other favourites first: they have their buffers.
-            let at = if attempt <= self.favourites { (favourite + attempt) & self.favourites } else { attempt % LANES };
-            match self.lanes[at].offer(scope, bytes, WAKE_BYTES) {
-                Offer::Busy => {}
-                done => return done,
-            }
-        }
-        Offer::Busy
     }
 
     #[cold]
@@ -132,29 +107,14 @@ impl Queue {
     }
 
     #[cold]
-    fn turn_away(&self, counter: &AtomicU64) {
+    fn turn_away(&self, counter: &AtomicU64) -> bool {
         counter.fetch_add(1, Ordering::Release);
+        false
     }
 
-    /// Hands what the lanes hold to `each`: the scope, the number of spans, and their bytes. With `close`, every lane
-    /// takes nothing more from then on.
-    pub(crate) fn take(&self, taker: &mut Taker, close: bool, mut each: impl FnMut(ScopeId, u32, &[u8])) {
-        let Taker { taken, total, spare } = taker;
-        for (at, (lane, taken)) in self.lanes.iter().zip(taken).enumerate() {
-            if lane.accepted() == *taken && !close {
-                continue;
-            }
-            // The lanes that only a rush fills keep no buffers.
-            let mut leave = if at <= self.favourites { std::mem::take(spare) } else { Content::default() };
-            let accepted = lane.exchange(&mut leave, close);
-            *total = total.plus(Held { items: accepted - *taken, bytes: leave.len() as u64 });
-            *taken = accepted;
-            leave.for_each(&mut each);
-            if at <= self.favourites {
-                leave.clear();
-                *spare = leave;
-            }
-        }
+    /// Hands what the lanes hold to `each`, see [`Lanes::take`].
+    pub(crate) fn take(&self, taker: &mut Taker, close: bool, each: impl FnMut(ScopeId, u32, &[u8])) {
+        self.lanes.take(taker, close, each);
     }
 
     /// Turns away every span from now on, but for those on threads that are already past this point.
@@ -189,23 +149,12 @@ impl Queue {
 
     /// How many spans have been taken in so far.
     pub(crate) fn accepted(&self) -> u64 {
-        self.lanes.iter().map(Lane::accepted).sum()
+        self.lanes.accepted()
     }
 
     /// How many have not.
     pub(crate) fn turned_away(&self) -> TurnedAway {
         TurnedAway { full: self.full.load(Ordering::Acquire), shut: self.shut.load(Ordering::Acquire) }
-    }
-}
-
-impl Taker {
-    pub(crate) fn new() -> Self {
-        Self { taken: [0; LANES], total: Held::default(), spare: Content::with_room() }
-    }
-
-    /// Everything that was taken so far, handed to the end or not.
-    pub(crate) fn total(&self) -> Held {
-        self.total
     }
 }
 
@@ -217,6 +166,7 @@ impl TurnedAway {
 
 #[cfg(test)]
 mod tests {
+    use super::lanes::LANES;
     use super::*;
     use scouter_span::TraceId;
 
@@ -233,11 +183,11 @@ mod tests {
 
     #[test]
     fn runs_of_a_scope_stay_together() {
-        let queue = Queue::new(Held { items: 10, bytes: 100 }, 5, true);
+        let queue = Queue::new(Held { items: 10, bytes: 100 }, 5, false, true);
         for (scope, bytes) in [(0, b"aa"), (0, b"bb"), (1, b"cc"), (0, b"dd")] {
             offer(&queue, scope, bytes);
         }
-        let mut taker = Taker::new();
+        let mut taker = Taker::default();
         let runs = taken(&queue, &mut taker, false);
         assert_eq!(runs, [(0, 2, b"aabb".to_vec()), (1, 1, b"cc".to_vec()), (0, 1, b"dd".to_vec())]);
         assert_eq!(queue.held(), Held { items: 4, bytes: 8 });
@@ -248,7 +198,7 @@ mod tests {
 
     #[test]
     fn both_bounds_turn_spans_away_and_what_destinations_hold_counts() {
-        let queue = Queue::new(Held { items: 3, bytes: 10 }, 5, true);
+        let queue = Queue::new(Held { items: 3, bytes: 10 }, 5, false, true);
         for bytes in [&b"1234"[..], b"1234", b"123", b"12"] {
             offer(&queue, 0, bytes);
         }
@@ -264,11 +214,11 @@ mod tests {
 
     #[test]
     fn a_full_lane_sends_threads_to_the_next() {
-        let queue = Queue::new(Held { items: 1000, bytes: 1 << 30 }, 5, true);
+        let queue = Queue::new(Held { items: 1000, bytes: 1 << 30 }, 5, false, true);
         let span = vec![7; 700_000];
         (0..LANES + 1).for_each(|_| offer(&queue, 0, &span));
         assert_eq!((queue.accepted(), queue.turned_away().full), (LANES as u64, 1));
-        let mut taker = Taker::new();
+        let mut taker = Taker::default();
         assert_eq!(taken(&queue, &mut taker, false).len(), LANES);
         offer(&queue, 0, &vec![7; 3 << 20]);
         assert_eq!(taken(&queue, &mut taker, false)[0].2.len(), 3 << 20);
@@ -276,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_closed_queue_takes_nothing() {
-        let queue = Queue::new(Held { items: 3, bytes: 10 }, 5, true);
-        let mut taker = Taker::new();
+        let queue = Queue::new(Held { items: 3, bytes: 10 }, 5, false, true);
+        let mut taker = Taker::default();
         offer(&queue, 0, b"a");
         assert_eq!(taken(&queue, &mut taker, true).len(), 1);
         // A thread that saw the queue open comes to a closed lane.
@@ -290,8 +240,8 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_between_threads() {
-        let queue = Queue::new(Held { items: 1 << 20, bytes: 1 << 30 }, 512, true);
-        let mut taker = Taker::new();
+        let queue = Queue::new(Held { items: 1 << 20, bytes: 1 << 30 }, 512, false, true);
+        let mut taker = Taker::default();
         let mut bytes = 0;
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4u8)

@@ -10,20 +10,38 @@ use crate::queue::Held;
 
 /// Raised by the worker, read by anyone.
 ///
-/// Numbers of spans whose fate is known only rise, and are raised after the span was counted as accepted. So a reader who
-/// takes these first and the accepted ones afterwards never sees more fates than spans, and what is left is queued.
+/// A span is counted three times on its way, in this order: as accepted (by the thread that ended it, under the lane's
+/// lock), as submitted (when its export begins), and under its fate. The worker learns of a span only by taking that lock,
+/// so its counts come after the acceptance. All of these only rise, and every fate is raised with `Release`.
+///
+/// A reader takes them in the opposite order, fates with `Acquire` first: for every fate it has seen it then also sees the
+/// submission and the acceptance, as of the same moment or later. So it never sees more fates than submissions, nor more
+/// fates than spans, and the differences, which are what is in flight and what is queued, are never negative. That is all
+/// the equation needs: nothing is locked, and no two counters have to be read at one instant.
 #[derive(Debug, Default)]
 pub(crate) struct DestinationCounters {
     exported: AtomicU64,
     thinned: AtomicU64,
-    dropped: [AtomicU64; DropReason::ALL.len()],
+    submitted: AtomicU64,
+    /// By stage and reason.
+    dropped: [[AtomicU64; DropReason::ALL.len()]; 2],
     held_items: AtomicU64,
     held_bytes: AtomicU64,
     payloads: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
     latency: LatencyCounters,
+    operations: LatencyCounters,
     last_error: Mutex<Option<String>>,
+}
+
+/// Where on its way a span was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Before it was handed to the transport.
+    Queued,
+    /// After.
+    Sent,
 }
 
 /// Fates of spans, read at one moment.
@@ -31,7 +49,10 @@ pub(crate) struct DestinationCounters {
 pub(crate) struct Fates {
     pub(crate) exported: u64,
     pub(crate) thinned: u64,
+    /// At either stage.
     pub(crate) dropped: Dropped,
+    /// Of these, after they were handed to the transport.
+    pub(crate) failed: Dropped,
 }
 
 impl Fates {
@@ -49,8 +70,13 @@ impl DestinationCounters {
         self.thinned.fetch_add(items, Ordering::Release);
     }
 
-    pub(crate) fn drop_spans(&self, reason: DropReason, items: u64) {
-        self.dropped[reason as usize].fetch_add(items, Ordering::Release);
+    pub(crate) fn drop_spans(&self, stage: Stage, reason: DropReason, items: u64) {
+        self.dropped[stage as usize][reason as usize].fetch_add(items, Ordering::Release);
+    }
+
+    /// Notes spans about to be handed to the transport.
+    pub(crate) fn submit(&self, items: u64) {
+        self.submitted.fetch_add(items, Ordering::Relaxed);
     }
 
     pub(crate) fn fail(&self, error: String) {
@@ -76,6 +102,11 @@ impl DestinationCounters {
         self.latency.add(took);
     }
 
+    /// Notes a payload brought to its end.
+    pub(crate) fn operation(&self, took: Duration) {
+        self.operations.add(took);
+    }
+
     /// What batches hold that wait or are under way.
     pub(crate) fn held(&self) -> Held {
         Held { items: self.held_items.load(Ordering::Relaxed), bytes: self.held_bytes.load(Ordering::Relaxed) }
@@ -88,31 +119,38 @@ impl DestinationCounters {
     }
 
     pub(crate) fn fates(&self) -> Fates {
-        let mut dropped = Dropped::default();
+        let (mut dropped, mut failed) = (Dropped::default(), Dropped::default());
         for reason in DropReason::ALL {
-            dropped.add(reason, self.dropped[reason as usize].load(Ordering::Acquire));
+            let [queued, sent] = &self.dropped;
+            let sent = sent[reason as usize].load(Ordering::Acquire);
+            failed.add(reason, sent);
+            dropped.add(reason, sent + queued[reason as usize].load(Ordering::Acquire));
         }
-        Fates {
-            exported: self.exported.load(Ordering::Acquire),
-            thinned: self.thinned.load(Ordering::Acquire),
-            dropped,
-        }
+        let (exported, thinned) = (self.exported.load(Ordering::Acquire), self.thinned.load(Ordering::Acquire));
+        Fates { exported, thinned, dropped, failed }
     }
 
     /// The statistics, given the fates read before and the spans accepted by now.
     pub(crate) fn stats(&self, name: &str, fates: Fates, accepted: u64) -> DestinationStats {
         let requests = self.requests.load(Ordering::Relaxed);
+        let submitted = self.submitted.load(Ordering::Relaxed);
+        let queued = accepted.saturating_sub(fates.total());
         DestinationStats {
             name: name.to_owned(),
             exported: fates.exported,
             thinned: fates.thinned,
             dropped: fates.dropped,
-            queued: accepted.saturating_sub(fates.total()),
+            failed: fates.failed,
+            queued,
+            submitted,
+            // Submissions were read later than the fates, and may have overtaken the acceptances read in between.
+            in_flight: submitted.saturating_sub(fates.exported + fates.failed.total()).min(queued),
             waiting_bytes: self.held().bytes,
             requests,
             retries: requests.saturating_sub(self.payloads.load(Ordering::Relaxed)),
             bytes: self.bytes.load(Ordering::Relaxed),
             latency: self.latency.get(),
+            operations: self.operations.get(),
             last_error: self.last_error(),
         }
     }

@@ -6,7 +6,7 @@ mod latency;
 use std::fmt;
 use std::ops::Index;
 
-pub(crate) use counters::DestinationCounters;
+pub(crate) use counters::{DestinationCounters, Stage};
 pub use latency::Latency;
 
 /// Why a span did not arrive. This list is closed: whatever happens to a span, it is one of these.
@@ -51,6 +51,8 @@ pub struct Stats {
     pub pending: u64,
     /// The bytes of these.
     pub pending_bytes: u64,
+    /// The most spans that a destination's queue holds.
+    pub queue_capacity: u64,
     /// Panics that were caught.
     pub panics: u64,
     /// By destination, in the order in which they were given.
@@ -68,8 +70,14 @@ pub struct DestinationStats {
     pub thinned: u64,
     /// Spans that did not arrive, by reason.
     pub dropped: Dropped,
+    /// The part of the dropped spans that had been handed to the transport before.
+    pub failed: Dropped,
     /// Spans that have ended and whose fate is open: in the queue, in a batch, or under way.
     pub queued: u64,
+    /// Spans that have been handed to the transport so far, whatever came of it.
+    pub submitted: u64,
+    /// The part of the queued spans that has been handed to the transport, which has not answered for them.
+    pub in_flight: u64,
     /// The bytes of spans in batches that wait or are under way.
     pub waiting_bytes: u64,
     /// Requests that were begun, first tries and later ones.
@@ -80,6 +88,8 @@ pub struct DestinationStats {
     pub bytes: u64,
     /// How long requests took that were answered, well or badly.
     pub latency: Latency,
+    /// How long payloads took until their fate was known, all tries and the waits between them included.
+    pub operations: Latency,
     /// What went wrong last. Free of credentials.
     pub last_error: Option<String>,
 }
@@ -143,6 +153,11 @@ impl Index<DropReason> for Dropped {
 }
 
 impl DestinationStats {
+    /// Spans that wait to be handed to the transport.
+    pub fn waiting(&self) -> u64 {
+        self.queued.saturating_sub(self.in_flight)
+    }
+
     /// Spans whose fate is known.
     pub fn settled(&self) -> u64 {
         self.exported + self.thinned + self.dropped.total()

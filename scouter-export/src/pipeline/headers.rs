@@ -1,27 +1,40 @@
-//! The scopes that tracers have registered.
+//! What stands before the spans of a request: the resource, and the scopes that tracers have registered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use scouter_span::Scope;
 use scouter_span::scope::ScopeId;
+use scouter_span::{Resource, Scope};
 
 use crate::fork::Gate;
 
-/// Every scope once, numbered in the order of registration. A forked child goes on with its parent's.
-#[derive(Debug, Default)]
-pub(crate) struct Scopes {
+/// The resource, and every scope once, numbered in the order of registration. A forked child goes on with its parent's.
+#[derive(Debug)]
+pub(crate) struct Headers {
     /// Only locked inside the gate, so that no child finds it locked.
     table: Mutex<Table>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
+    resource: Resource,
     scopes: Vec<Arc<Scope>>,
     ids: HashMap<Arc<Scope>, ScopeId>,
 }
 
-impl Scopes {
+impl Headers {
+    pub(crate) fn new(resource: Resource) -> Self {
+        Self { table: Mutex::new(Table { resource, scopes: Vec::new(), ids: HashMap::new() }) }
+    }
+
+    pub(crate) fn resource(&self) -> Resource {
+        self.with(|table| table.resource.clone())
+    }
+
+    pub(crate) fn set_resource(&self, resource: Resource) {
+        self.with(|table| table.resource = resource);
+    }
+
     /// The scope's number; an equal scope has the same.
     pub(crate) fn register(&self, scope: &Arc<Scope>) -> ScopeId {
         self.with(|table| {
@@ -36,7 +49,7 @@ impl Scopes {
     }
 
     /// The scopes from this number on.
-    pub(crate) fn from(&self, number: usize) -> Vec<Arc<Scope>> {
+    pub(crate) fn scopes_from(&self, number: usize) -> Vec<Arc<Scope>> {
         self.with(|table| table.scopes.get(number..).unwrap_or_default().to_vec())
     }
 
@@ -53,10 +66,10 @@ mod tests {
     #[test]
     fn equal_scopes_have_one_number() {
         let scope = |name| Arc::new(Scope::new(name, "", "", &[]));
-        let scopes = Scopes::default();
-        let ids = ["a", "b", "a"].map(|name| scopes.register(&scope(name)).0);
+        let headers = Headers::new(Resource::new(&[], ""));
+        let ids = ["a", "b", "a"].map(|name| headers.register(&scope(name)).0);
         assert_eq!(ids, [0, 1, 0]);
-        assert_eq!(scopes.from(1), [scope("b")]);
-        assert!(scopes.from(2).is_empty() && scopes.from(9).is_empty());
+        assert_eq!(headers.scopes_from(1), [scope("b")]);
+        assert!(headers.scopes_from(2).is_empty() && headers.scopes_from(9).is_empty());
     }
 }
