@@ -87,12 +87,12 @@ impl Processors {
         done: impl Fn(&dyn SpanProcessor, Duration) -> bool,
     ) -> bool {
         let begun = Instant::now();
-        let one = |processor| {
+        let mut all = true;
+        for processor in self.iter() {
             let left = timeout.saturating_sub(begun.elapsed());
-            guarded(counters, || done(processor, left)).unwrap_or(false)
-        };
-        // Not `all`, which would leave out the ones behind the first that fails.
-        self.iter().map(one).fold(true, |all, done| all && done)
+            all &= guarded(counters, || done(processor, left)).unwrap_or(false);
+        }
+        all
     }
 }
 

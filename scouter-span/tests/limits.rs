@@ -90,13 +90,15 @@ fn lend_all<T>(attributes: &Attributes, take: impl FnOnce(&[(&str, Value<'_>)]) 
     take(&attributes.iter().map(|(key, value)| (key, value)).zip(&parts).map(lend).collect::<Vec<_>>())
 }
 
-/// The attributes of an event or a link: no empty keys, of equal keys the last one, and no more than the limit.
+/// The attributes of an event or a link: no empty keys, of equal keys the last value in the first place, and no more than
+/// the limit.
 fn limited(attributes: &Attributes, limit: u32) -> (Attributes, u32) {
     let nameless = attributes.iter().filter(|(key, _)| key.is_empty()).count();
     let mut unique = Attributes::new();
-    for (at, (key, value)) in attributes.iter().enumerate() {
-        if !key.is_empty() && !attributes[at + 1..].iter().any(|(later, _)| later == key) {
-            unique.push((key.clone(), value.clone()));
+    for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
+        match unique.iter_mut().find(|(other, _)| other == key) {
+            Some((_, old)) => *old = value.clone(),
+            None => unique.push((key.clone(), value.clone())),
         }
     }
     let beyond = unique.len().saturating_sub(limit as usize);

@@ -104,11 +104,16 @@ fn to_proto_attributes(entries: &[(String, Owned)]) -> Vec<KeyValue> {
     entries.iter().map(to_proto).collect()
 }
 
-/// The last of equal keys, as attributes of events and links are kept.
+/// Of equal keys the last value in the first place, as attributes of events and links are kept.
 fn unique(entries: &[(String, Owned)]) -> Vec<(String, Owned)> {
-    let later = |at: usize, key: &str| entries[at + 1..].iter().any(|(other, _)| other == key);
-    let kept = entries.iter().enumerate().filter(|(at, (key, _))| !key.is_empty() && !later(*at, key));
-    kept.map(|(_, entry)| entry.clone()).collect()
+    let mut unique: Vec<(String, Owned)> = Vec::new();
+    for (key, value) in entries.iter().filter(|(key, _)| !key.is_empty()) {
+        match unique.iter_mut().find(|(other, _)| other == key) {
+            Some((_, old)) => *old = value.clone(),
+            None => unique.push((key.clone(), value.clone())),
+        }
+    }
+    unique
 }
 
 fn by_key(mut attributes: Vec<KeyValue>) -> Vec<KeyValue> {

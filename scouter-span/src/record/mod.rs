@@ -297,21 +297,27 @@ impl Recording {
     }
 }
 
-/// Writes the first attributes up to the limit, without empty keys and, of equal keys, only the last. Returns how many it left out.
+/// Writes the attributes of the first keys up to the limit, without empty keys. Of equal keys the last value counts, in the
+/// place of the first. Returns how many it left out.
 #[inline]
 fn write_limited(out: &mut Vec<u8>, field: u32, attributes: &[impl Attribute], limit: u32, limits: &SpanLimits) -> u32 {
     let mut written = 0;
     let mut dropped = 0;
+    let mut repeated = false;
     for (at, attribute) in attributes.iter().enumerate() {
         let key = attribute.key();
+        let same = |other: &&_| Attribute::key(*other) == key;
         if key.is_empty() {
             dropped += 1;
-        } else if attributes[at + 1..].iter().any(|later| later.key() == key) {
-            // Set again below: not dropped, overwritten.
+        } else if repeated && attributes[..at].iter().any(|earlier| same(&earlier)) {
+            // Written in the place of the first.
         } else if written < limit {
             written += 1;
-            attribute.write(out, field, limits.attribute_value_length);
+            let last = attributes[at + 1..].iter().rfind(same);
+            repeated |= last.is_some();
+            last.unwrap_or(attribute).write(out, field, limits.attribute_value_length);
         } else {
+            repeated = true;
             dropped += 1;
         }
     }

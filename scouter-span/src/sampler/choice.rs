@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::composite::{Composable, CompositeSampler};
+use super::probability::TraceIdRatio;
 use super::{Ratio, SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 use crate::context::SpanContext;
 
@@ -14,10 +16,12 @@ pub enum Sampler {
     AlwaysOn,
     /// No span.
     AlwaysOff,
-    /// This part of all traces.
+    /// This part of all traces, whatever the parent's flag says. The threshold is kept in the trace state, as `ot=th:…`.
     TraceIdRatio(Ratio),
     /// One of five samplers, by the span's parent.
     ParentBased(Box<ParentBased>),
+    /// What this sampler says, but what it drops is recorded for processors to see.
+    AlwaysRecord(Box<Sampler>),
     /// What a plug-in says.
     Custom(Arc<dyn ShouldSample>),
 }
@@ -95,6 +99,22 @@ impl Sampler {
         Self::ParentBased(Box::new(ParentBased::new(root)))
     }
 
+    /// What `sample_ratio` means: this part of the traces that begin here, and whatever the caller decided for the others.
+    /// Everything is sampled without a threshold in the trace state, which costs nothing.
+    pub fn ratio(ratio: Ratio) -> Self {
+        Self::parent_based(if ratio.is_all() { Self::AlwaysOn } else { Self::TraceIdRatio(ratio) })
+    }
+
+    /// What this sampler says, but what it drops is recorded for processors to see.
+    pub fn always_record(inner: Self) -> Self {
+        Self::AlwaysRecord(Box::new(inner))
+    }
+
+    /// A decision put together from parts.
+    pub fn composite(composable: impl Composable + 'static) -> Self {
+        Self::custom(CompositeSampler::new(Arc::new(composable)))
+    }
+
     /// A plug-in.
     pub fn custom(sampler: impl ShouldSample + 'static) -> Self {
         Self::Custom(Arc::new(sampler))
@@ -106,7 +126,18 @@ impl Sampler {
             Self::AlwaysOn => Some(true),
             Self::AlwaysOff => Some(false),
             Self::ParentBased(samplers) => samplers.below(parent).known(parent),
+            Self::AlwaysRecord(inner) => inner.known(parent).filter(|sampled| *sampled),
             Self::TraceIdRatio(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// The same, with what can be computed once computed.
+    pub(crate) fn prepared(self) -> Self {
+        match self {
+            Self::AlwaysOn | Self::AlwaysOff | Self::Custom(_) => self,
+            Self::TraceIdRatio(ratio) => Self::custom(TraceIdRatio::new(ratio)),
+            Self::ParentBased(samplers) => Self::ParentBased(Box::new(samplers.map(Self::prepared))),
+            Self::AlwaysRecord(inner) => Self::always_record(inner.prepared()),
         }
     }
 }
@@ -116,8 +147,15 @@ impl ShouldSample for Sampler {
         match self {
             Self::AlwaysOn => SamplingDecision::RecordAndSample.into(),
             Self::AlwaysOff => SamplingDecision::Drop.into(),
-            Self::TraceIdRatio(ratio) => SamplingDecision::sampled(ratio.contains(input.trace_id)).into(),
+            Self::TraceIdRatio(ratio) => TraceIdRatio::new(*ratio).should_sample(input),
             Self::ParentBased(samplers) => samplers.below(ParentKind::of(input.parent.span)).should_sample(input),
+            Self::AlwaysRecord(inner) => {
+                let mut result = inner.should_sample(input);
+                if result.decision == SamplingDecision::Drop {
+                    result.decision = SamplingDecision::RecordOnly;
+                }
+                result
+            }
             Self::Custom(sampler) => sampler.should_sample(input),
         }
     }
@@ -126,14 +164,25 @@ impl ShouldSample for Sampler {
         match self {
             Self::AlwaysOn => "AlwaysOnSampler".into(),
             Self::AlwaysOff => "AlwaysOffSampler".into(),
-            Self::TraceIdRatio(ratio) => format!("TraceIdRatioBased{{{}}}", ratio.get()),
+            Self::TraceIdRatio(ratio) => TraceIdRatio::new(*ratio).description(),
             Self::ParentBased(samplers) => samplers.description(),
+            Self::AlwaysRecord(inner) => format!("AlwaysRecord{{root:{}}}", inner.description()),
             Self::Custom(sampler) => sampler.description(),
         }
     }
 }
 
 impl ParentBased {
+    fn map(self, change: impl Fn(Sampler) -> Sampler) -> Self {
+        Self {
+            root: change(self.root),
+            remote_sampled: change(self.remote_sampled),
+            remote_not_sampled: change(self.remote_not_sampled),
+            local_sampled: change(self.local_sampled),
+            local_not_sampled: change(self.local_not_sampled),
+        }
+    }
+
     fn description(&self) -> String {
         let Self { root, remote_sampled, remote_not_sampled, local_sampled, local_not_sampled } = self;
         format!(
@@ -155,6 +204,7 @@ impl PartialEq for Sampler {
             (Self::AlwaysOn, Self::AlwaysOn) | (Self::AlwaysOff, Self::AlwaysOff) => true,
             (Self::TraceIdRatio(ratio), Self::TraceIdRatio(other)) => ratio == other,
             (Self::ParentBased(samplers), Self::ParentBased(others)) => samplers == others,
+            (Self::AlwaysRecord(inner), Self::AlwaysRecord(other)) => inner == other,
             (Self::Custom(sampler), Self::Custom(other)) => Arc::ptr_eq(sampler, other),
             _ => false,
         }
@@ -191,6 +241,7 @@ mod tests {
             ratio(0.2),
             Sampler::parent_based(ratio(0.1)),
             Sampler::parent_based(ratio(0.2)),
+            Sampler::always_record(ratio(0.1)),
             custom,
             Sampler::custom(Sampler::AlwaysOff),
         ];

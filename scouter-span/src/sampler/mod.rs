@@ -4,14 +4,21 @@
 //! "Sampling"). The built-in ones that only look at the parent's flags cost nothing; all others are asked span by span.
 
 mod choice;
+pub mod composite;
+mod ot;
+mod probability;
 mod ratio;
+mod threshold;
 
 use std::any::Any;
 use std::fmt;
 
 pub(crate) use choice::ParentKind;
 pub use choice::{ParentBased, Sampler};
+pub use composite::{Composable, CompositeSampler};
+pub use ot::OtEntry;
 pub use ratio::{Ratio, RatioError};
+pub use threshold::{Randomness, Threshold};
 
 use crate::context::{SpanContext, TraceState};
 use crate::id::TraceId;
@@ -48,8 +55,8 @@ pub struct SamplingInput<'a> {
     pub parent: Parent<'a>,
     /// The trace it belongs to: the parent's, or a new one.
     pub trace_id: TraceId,
-    /// Whether the trace id has 56 random bits at its right end, as far as is known: the parent's random flag, or for a
-    /// root what the id generator promises.
+    /// Whether the trace id is known to have 56 random bits at its right end: by the parent's random flag, or for a root
+    /// by what the id generator promises.
     pub is_random: bool,
     /// Its name.
     pub name: &'a str,
@@ -82,6 +89,14 @@ pub struct SamplingResult {
     pub attributes: Vec<(String, OwnedValue)>,
     /// The span's trace state, instead of the parent's, which `None` keeps.
     pub trace_state: Option<TraceState>,
+}
+
+impl SamplingInput<'_> {
+    /// The parent's trace state, which the span keeps unless the sampler says otherwise; empty for a root.
+    pub fn trace_state(&self) -> &TraceState {
+        static EMPTY: TraceState = TraceState::EMPTY;
+        self.parent.span.map_or(&EMPTY, |parent| &parent.trace_state)
+    }
 }
 
 impl SamplingDecision {

@@ -1,15 +1,17 @@
 //! A part of all traces.
 
+use super::threshold::{Randomness, Threshold};
 use crate::id::TraceId;
 
-/// A part of all trace ids, between none and all.
+/// A part of all traces, between none and all.
 ///
-/// The lower 64 bits of the id, read as a number, are compared with the bound, as in the OpenTelemetry SDKs, so that
-/// services with different ratios keep subsets of each other's traces.
+/// Decided as OpenTelemetry's "TraceState: Probability Sampling" says, by the last 56 bits of the trace id, so that whoever
+/// keeps a smaller part keeps a subset. The part is rounded to four significant digits of its [`Threshold`]: 0.1 keeps
+/// 10.0006 % of the traces.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
     ratio: f64,
-    bound: u64,
+    threshold: Option<Threshold>,
 }
 
 /// A ratio is not between 0 and 1.
@@ -19,9 +21,9 @@ pub struct RatioError(pub f64);
 
 impl Ratio {
     /// Everything.
-    pub const ALL: Self = Self { ratio: 1.0, bound: u64::MAX };
+    pub const ALL: Self = Self { ratio: 1.0, threshold: Some(Threshold::ALWAYS) };
 
-    /// This part of all ids.
+    /// This part of all traces.
     ///
     /// # Errors
     /// The number is not between 0 and 1.
@@ -29,8 +31,7 @@ impl Ratio {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(RatioError(ratio));
         }
-        // 2^64 times the ratio; the conversion saturates, which is what 1.0 needs.
-        Ok(Self { ratio, bound: (ratio * 18_446_744_073_709_551_616.0).round() as u64 })
+        Ok(Self { ratio, threshold: Threshold::from_probability(ratio) })
     }
 
     /// The number it was made from.
@@ -38,15 +39,23 @@ impl Ratio {
         self.ratio
     }
 
-    /// Whether it leaves nothing out.
-    pub const fn is_all(self) -> bool {
-        self.bound == u64::MAX
+    /// What the randomness of a trace is compared with; `None` for the part that is nothing.
+    pub const fn threshold(self) -> Option<Threshold> {
+        self.threshold
     }
 
-    /// Whether this trace belongs to the part.
+    /// Whether it leaves nothing out.
+    pub const fn is_all(self) -> bool {
+        matches!(self.threshold, Some(Threshold::ALWAYS))
+    }
+
+    /// Whether this trace belongs to the part, if it has no explicit randomness.
     #[inline]
     pub const fn contains(self, trace_id: TraceId) -> bool {
-        self.is_all() || (trace_id.to_int() as u64) < self.bound
+        match self.threshold {
+            Some(threshold) => threshold.admits(Randomness::of(trace_id)),
+            None => false,
+        }
     }
 }
 
@@ -61,6 +70,7 @@ mod tests {
             assert!(Ratio::new(bad).is_err(), "{bad}");
         }
         assert!(Ratio::new(1.0).is_ok_and(Ratio::is_all));
+        assert_eq!(Ratio::new(1.0), Ok(Ratio::ALL));
     }
 
     #[test]

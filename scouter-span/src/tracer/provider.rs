@@ -82,7 +82,7 @@ impl TracerProvider {
     }
 
     /// Who decides which spans are recorded.
-    pub fn sampler(&self) -> &Sampler {
+    pub fn sampler(&self) -> &dyn ShouldSample {
         &self.shared.sampler
     }
 
@@ -180,6 +180,7 @@ impl<'a> TracerProviderBuilder<'a> {
     /// The provider.
     pub fn build(self) -> TracerProvider {
         let Self { resource, sink, counters, sampler, limits, ids, processors, clock, default_attributes } = self;
+        let sampler = sampler.prepared();
         let known = Known::new(&sampler, ids.is_some() || !processors.is_empty());
         let defaults = Defaults::new(default_attributes, &limits);
         let shared = Shared { known, resource, sink, counters, sampler, limits, ids, processors, clock, defaults };
