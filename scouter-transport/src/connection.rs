@@ -89,11 +89,18 @@ pub(crate) fn failed(error: legacy::Error) -> Error {
     if let Some(tls) = find::<rustls::Error>(&error) {
         return Error::new(ErrorKind::Tls, tls.to_string()).with_source(error);
     }
+    if let Some(error) = wrong_protocol(&error) {
+        return error;
+    }
     if error.is_connect() {
         return Error::new(ErrorKind::Unreachable, innermost(&error)).with_source(error);
     }
-    let kind = find::<hyper::Error>(&error).map_or(ErrorKind::Dropped, kind);
-    Error::new(kind, innermost(&error)).with_source(error)
+    let mut reason = innermost(&error);
+    // A server of HTTP/2 speaks first. So does one of HTTP/1.1 that closes an idle connection, which is worth another try.
+    if reason.contains("unexpected message") {
+        reason.push_str(OTHER_PORT);
+    }
+    Error::new(ErrorKind::Dropped, reason).with_source(error)
 }
 
 /// Why an answer broke off.
@@ -101,13 +108,24 @@ pub(crate) fn dropped(error: hyper::Error) -> Error {
     if let Some(tls) = find::<rustls::Error>(&error) {
         return Error::new(ErrorKind::Tls, tls.to_string()).with_source(error);
     }
-    Error::new(kind(&error), innermost(&error)).with_source(error)
+    wrong_protocol(&error).unwrap_or_else(|| Error::new(ErrorKind::Dropped, innermost(&error)).with_source(error))
 }
 
-fn kind(error: &hyper::Error) -> ErrorKind {
-    // What cannot be parsed comes from something that is no receiver; asking again does not make it one.
-    if error.is_parse() { ErrorKind::BadResponse } else { ErrorKind::Dropped }
+/// What cannot be parsed comes from something that is no receiver; asking again does not make it one.
+fn wrong_protocol(error: &(dyn StdError + 'static)) -> Option<Error> {
+    #[cfg(feature = "grpc")]
+    if let Some(http2) = find::<h2::Error>(error) {
+        // HTTP/1.1 read as HTTP/2 is a frame of some MiB.
+        let is_other = http2.is_library() && http2.reason() == Some(h2::Reason::FRAME_SIZE_ERROR);
+        let reason = "the answer is not HTTP/2, which gRPC needs: is this the port of OTLP over HTTP?";
+        return is_other.then(|| Error::new(ErrorKind::BadResponse, reason));
+    }
+    let parse = find::<hyper::Error>(error).filter(|error| error.is_parse())?;
+    let reason = format!("the answer is not HTTP/1.1 ({}){OTHER_PORT}", innermost(parse));
+    Some(Error::new(ErrorKind::BadResponse, reason))
 }
+
+const OTHER_PORT: &str = ": is this a port of gRPC or TLS?";
 
 /// The first error of this type in the chain. `io::Error` leaves what it wraps out of its `source`.
 fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {

@@ -173,7 +173,7 @@ fn parse(url: &str, appends: impl FnOnce(&str) -> bool) -> Result<Endpoint, Erro
 }
 
 /// The part of a URL, good or bad, that cannot hold a credential.
-fn showable(url: &str) -> String {
+pub(crate) fn showable(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, url),

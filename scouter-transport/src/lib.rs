@@ -19,6 +19,7 @@
 //!
 //! * `http`: [`http::Http`](http).
 //! * `grpc`: [`grpc::Grpc`](grpc).
+//! * `json`: [`json`], the JSON form of OTLP. Comes with `http`.
 //! * `conformance`: the suite that every transport passes, for tests of transports made elsewhere.
 //!
 //! # Layout
@@ -39,11 +40,15 @@ mod error;
 pub mod grpc;
 mod headers;
 pub mod http;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod memory;
 mod payload;
 mod tls;
 mod traffic;
 mod transport;
+#[cfg(any(feature = "http", feature = "grpc", feature = "json"))]
+mod wire;
 mod wrap;
 
 pub use self::compression::Compression;

@@ -1,8 +1,16 @@
 //! What goes out and what comes back.
 
 use std::fmt;
+#[cfg(any(feature = "http", feature = "grpc"))]
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+
+#[cfg(any(feature = "http", feature = "grpc"))]
+use crate::{compression::Compression, error::Error};
+
+/// The largest request that is sent unless told otherwise.
+pub(crate) const LARGEST_REQUEST: usize = 64 << 20;
 
 /// What a payload holds. It picks the HTTP path, the gRPC method, the topic or the routing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +77,7 @@ impl ContentType {
 }
 
 /// A finished request: bytes that are sent as they are. A clone shares the bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Payload {
     /// The encoded request.
     pub body: Bytes,
@@ -79,17 +87,39 @@ pub struct Payload {
     pub signal: Signal,
     /// How many spans or records `body` holds. For reports only, it does not travel.
     pub items: u32,
+    /// What the first send made of `body`, for the tries after it. Clones share it.
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    ready: Arc<OnceLock<Ready>>,
+}
+
+/// How a body travels.
+#[cfg(any(feature = "http", feature = "grpc"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) content: ContentType,
+    pub(crate) compression: Compression,
+    /// Whether gRPC's flag and length stand in front.
+    pub(crate) framed: bool,
+}
+
+/// A body in the form in which it travels.
+#[cfg(any(feature = "http", feature = "grpc"))]
+struct Ready {
+    /// What it was made from, kept so that its address stays its own.
+    body: Bytes,
+    form: Form,
+    bytes: Bytes,
 }
 
 impl Payload {
     /// Traces in protobuf: an encoded `ExportTraceServiceRequest` with `items` spans.
     pub fn traces(body: impl Into<Bytes>, items: u32) -> Self {
-        Self { body: body.into(), content: ContentType::Protobuf, signal: Signal::Traces, items }
+        Self::new(body.into(), Signal::Traces, items)
     }
 
     /// Logs in protobuf: an encoded `ExportLogsServiceRequest` with `items` records.
     pub fn logs(body: impl Into<Bytes>, items: u32) -> Self {
-        Self { body: body.into(), content: ContentType::Protobuf, signal: Signal::Logs, items }
+        Self::new(body.into(), Signal::Logs, items)
     }
 
     /// The same payload with another declared encoding.
@@ -98,7 +128,42 @@ impl Payload {
         self.content = content;
         self
     }
+
+    fn new(body: Bytes, signal: Signal, items: u32) -> Self {
+        Self {
+            body,
+            content: ContentType::Protobuf,
+            signal,
+            items,
+            #[cfg(any(feature = "http", feature = "grpc"))]
+            ready: Arc::default(),
+        }
+    }
+
+    /// The body as it travels in this form. Made once: a retry finds what the first try has made.
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    pub(crate) fn ready(&self, form: Form, make: impl FnOnce(&Bytes) -> Result<Bytes, Error>) -> Result<Bytes, Error> {
+        let same = |ready: &&Ready| {
+            let (kept, body) = (&ready.body, &self.body);
+            ready.form == form && kept.as_ptr() == body.as_ptr() && kept.len() == body.len()
+        };
+        if let Some(ready) = self.ready.get().filter(same) {
+            return Ok(ready.bytes.clone());
+        }
+        let bytes = make(&self.body)?;
+        // Of two forms of one payload, the first is kept; nobody sends a payload in two.
+        let _ = self.ready.set(Ready { body: self.body.clone(), form, bytes: bytes.clone() });
+        Ok(bytes)
+    }
 }
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.body, self.content, self.signal, self.items) == (&other.body, other.content, other.signal, other.items)
+    }
+}
+
+impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,4 +182,28 @@ pub struct Receipt {
     /// The answer's bytes: an encoded `Export*ServiceResponse`, which may tell a partial success. Empty where the
     /// far end has nothing to say. At most 4 MiB.
     pub body: Bytes,
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_form_is_made_once_for_all_clones() {
+        let form = Form { content: ContentType::Protobuf, compression: Compression::Gzip, framed: false };
+        let payload = Payload::traces("spans", 1);
+        let failed = payload.clone().ready(form, |_| Err(Error::new(ErrorKind::Refused, "not now")));
+        assert!(failed.is_err());
+        assert_eq!(payload.clone().ready(form, |_| Ok(Bytes::from_static(b"once"))).unwrap(), "once");
+        let never = |_: &Bytes| panic!("it is there");
+        assert_eq!(payload.clone().ready(form, never).unwrap(), "once");
+
+        // Another form, and another body, are made for themselves.
+        let other = Form { framed: true, ..form };
+        assert_eq!(payload.ready(other, |_| Ok(Bytes::from_static(b"other"))).unwrap(), "other");
+        let changed = Payload { body: Bytes::from_static(b"new"), ..payload };
+        assert_eq!(changed.ready(form, |body| Ok(body.clone())).unwrap(), "new");
+    }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
+use hyper::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 pub(crate) use self::rpc_status::RpcStatus;
 use crate::connection;
+use crate::endpoint::showable;
 use crate::error::{Error, ErrorKind};
 
 /// The largest answer that is taken (OTLP specification, "OTLP/HTTP Response": 4 MiB).
@@ -28,6 +29,24 @@ pub(crate) async fn collect(body: Incoming) -> Result<Collected<Bytes>, Error> {
         Err(error) if error.is::<LengthLimitError>() => too_long(),
         Err(error) => Error::new(ErrorKind::Dropped, "the answer broke off").with_source(error),
     })
+}
+
+/// Whether a request may be sent.
+pub(crate) fn check_size(bytes: usize, limit: usize) -> Result<(), Error> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let reason = format!("the request has {bytes} bytes, more than the {limit} that may be sent: it was not sent");
+    Err(Error::new(ErrorKind::TooLarge, reason))
+}
+
+/// What a redirection says. It is not followed: credentials meant for one place would go to another.
+pub(crate) fn redirection(headers: &HeaderMap) -> String {
+    let place = headers.get(LOCATION).and_then(|value| value.to_str().ok()).map(showable).unwrap_or_default();
+    match place.as_str() {
+        "" => "redirections are not followed".to_owned(),
+        place => format!("redirections are not followed: if the receiver is at `{place}`, give that as the endpoint"),
+    }
 }
 
 pub(crate) fn too_long() -> Error {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::wire::{Fields, Value};
+
 /// What a `google.rpc.Status` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RpcStatus {
@@ -19,7 +21,7 @@ impl RpcStatus {
     /// Reads the protobuf encoding; `None` when it is not one.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut status = Self::default();
-        for field in Fields(bytes) {
+        for field in Fields::new(bytes) {
             match field? {
                 (2, Value::Bytes(message)) => status.message = String::from_utf8_lossy(message).into_owned(),
                 (3, Value::Bytes(any)) => status.retry_delay = retry_info(any)?.or(status.retry_delay),
@@ -33,7 +35,7 @@ impl RpcStatus {
 /// The delay in an `Any`, if that holds a `RetryInfo`.
 fn retry_info(any: &[u8]) -> Option<Option<Duration>> {
     let (mut url, mut value): (&[u8], &[u8]) = (&[], &[]);
-    for field in Fields(any) {
+    for field in Fields::new(any) {
         match field? {
             (1, Value::Bytes(bytes)) => url = bytes,
             (2, Value::Bytes(bytes)) => value = bytes,
@@ -44,7 +46,7 @@ fn retry_info(any: &[u8]) -> Option<Option<Duration>> {
         return Some(None);
     }
     let mut delay = Duration::ZERO;
-    for field in Fields(value) {
+    for field in Fields::new(value) {
         if let (1, Value::Bytes(bytes)) = field? {
             delay = duration(bytes)?;
         }
@@ -55,7 +57,7 @@ fn retry_info(any: &[u8]) -> Option<Option<Duration>> {
 /// A `google.protobuf.Duration`; a negative one counts as zero.
 fn duration(bytes: &[u8]) -> Option<Duration> {
     let (mut seconds, mut nanos) = (0, 0);
-    for field in Fields(bytes) {
+    for field in Fields::new(bytes) {
         match field? {
             (1, Value::Varint(value)) => seconds = value,
             (2, Value::Varint(value)) => nanos = value,
@@ -66,66 +68,6 @@ fn duration(bytes: &[u8]) -> Option<Duration> {
     let seconds = u64::try_from(seconds.cast_signed()).unwrap_or(0);
     let nanos = u64::try_from(nanos.cast_signed()).unwrap_or(0);
     Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)))
-}
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    Fixed,
-}
-
-/// The fields of a message; `None` once the bytes are broken.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Option<(u64, Value<'a>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_none() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Option<(u64, Value<'a>)> {
-        let tag = self.varint()?;
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            _ => return None,
-        };
-        Some((tag >> 3, value))
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::compression::Compression;
 use crate::endpoint::Endpoint;
 use crate::headers::Headers;
+use crate::payload::LARGEST_REQUEST;
 use crate::tls::TlsConfig;
 
 /// How to send over gRPC.
@@ -15,6 +16,7 @@ pub struct GrpcConfig {
     pub(crate) compression: Compression,
     pub(crate) tls: TlsConfig,
     pub(crate) timeout: Duration,
+    pub(crate) max_request_bytes: usize,
 }
 
 impl GrpcConfig {
@@ -27,6 +29,7 @@ impl GrpcConfig {
             compression: Compression::None,
             tls: TlsConfig::new(),
             timeout: Duration::from_secs(10),
+            max_request_bytes: LARGEST_REQUEST,
         }
     }
 
@@ -64,6 +67,17 @@ impl GrpcConfig {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The largest request that is sent, in bytes before compression; 64 MiB by default, which is what Scouter's server
+    /// takes. A larger one fails with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) without being sent (OTLP
+    /// specification, "Request").
+    ///
+    /// Whoever gathers batches keeps them far below; this is for the single span that is larger than all limits.
+    #[must_use]
+    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
+        self.max_request_bytes = bytes;
         self
     }
 

@@ -15,7 +15,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use bytes::Bytes;
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -25,6 +25,7 @@ use crate::compression::{self, Compression};
 use crate::connection::{self, Client};
 use crate::error::{Error, ErrorKind, Status};
 use crate::headers::ReadyHeaders;
+use crate::payload::{Form, Payload};
 use crate::transport::BoxFuture;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -45,6 +46,8 @@ pub(super) struct Link {
     pub(super) client: Client,
     pub(super) headers: ReadyHeaders,
     pub(super) compression: Compression,
+    /// What is sent, and what an earlier try has made of it.
+    pub(super) payload: Payload,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -78,11 +81,14 @@ impl Link {
         }
         let broken =
             |error: BoxError| Error::new(ErrorKind::Refused, "the payload cannot be framed").with_source(error);
-        let mut frame = body.collect().await.map_err(|status| broken(status.into()))?.to_bytes();
-        if self.compression == Compression::Gzip {
-            parts.headers.insert(ENCODING, HeaderValue::from_static("gzip"));
-            frame = compressed(&frame).map_err(|error| broken(error.into()))?;
-        }
+        let frame = match self.compression {
+            Compression::None => body.collect().await.map_err(|status| broken(status.into()))?.to_bytes(),
+            Compression::Gzip => {
+                parts.headers.insert(ENCODING, HeaderValue::from_static("gzip"));
+                let form = Form { content: self.payload.content, compression: self.compression, framed: true };
+                self.payload.ready(form, |message| compressed(message).map_err(|error| broken(error.into())))?
+            }
+        };
         Ok(Request::from_parts(parts, Full::new(frame)))
     }
 
@@ -91,13 +97,21 @@ impl Link {
         // Something in between answered, not a gRPC server.
         if parts.status != StatusCode::OK {
             let status = parts.status.as_u16();
-            let reason = answer::reason(body).await;
-            let words = self.headers.quote(std::str::from_utf8(&reason).unwrap_or_default());
+            let words = match parts.status.is_redirection() {
+                true => answer::redirection(&parts.headers),
+                false => self.headers.quote(str::from_utf8(&answer::reason(body).await).unwrap_or_default()),
+            };
             let error = Error::new(answer::http_kind(status), words).with_status(Status::Http(status));
             return Err(match answer::retry_after(&parts.headers) {
                 Some(delay) => error.with_retry_after(delay),
                 None => error,
             });
+        }
+        let content = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        if !content.is_empty() && !content.starts_with(b"application/grpc") {
+            let reason =
+                format!("the answer is {}, not gRPC: is this the address of a receiver?", content.escape_ascii());
+            return Err(Error::new(ErrorKind::BadResponse, self.headers.quote(&reason)));
         }
         let collected = answer::collect(body).await?;
         let mut trailers = collected.trailers().cloned().unwrap_or_default();
@@ -111,9 +125,8 @@ impl Link {
     }
 }
 
-/// The same message, compressed, in a frame that says so.
-fn compressed(frame: &Bytes) -> std::io::Result<Bytes> {
-    let Some(message) = frame.get(PREFIX..) else { return Err(std::io::ErrorKind::UnexpectedEof.into()) };
+/// The message, compressed, in a frame that says so.
+fn compressed(message: &Bytes) -> std::io::Result<Bytes> {
     let mut packed = compression::gzip(message, vec![0; PREFIX])?;
     let length = u32::try_from(packed.len() - PREFIX).map_err(std::io::Error::other)?;
     packed[0] = 1;

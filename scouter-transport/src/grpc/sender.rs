@@ -30,6 +30,7 @@ pub struct Grpc {
     headers: ReadyHeaders,
     compression: Compression,
     timeout: Duration,
+    max_request_bytes: usize,
     pool: Pool,
     traffic: Traffic,
 }
@@ -41,7 +42,7 @@ impl Grpc {
     ///
     /// [`ErrorKind::Config`] for an endpoint with a path, and for a header, certificate or timeout that cannot work.
     pub fn new(config: GrpcConfig) -> Result<Self, Error> {
-        let GrpcConfig { endpoint, headers, compression, tls, timeout } = config;
+        let GrpcConfig { endpoint, headers, compression, tls, timeout, max_request_bytes } = config;
         if timeout.is_zero() {
             return Err(Error::new(ErrorKind::Config, "the timeout is zero: nothing could be sent within it"));
         }
@@ -59,6 +60,7 @@ impl Grpc {
             headers: headers.ready(&endpoint)?,
             compression,
             timeout,
+            max_request_bytes,
             pool: Pool::new(Protocol::Http2, &tls, endpoint.is_secure())?,
             traffic: Traffic::default(),
             shown,
@@ -70,7 +72,13 @@ impl Grpc {
             let reason = "gRPC carries protobuf only: send JSON over HTTP, or encode it as protobuf";
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
-        let link = Link { client: self.pool.client()?, headers: self.headers.clone(), compression: self.compression };
+        crate::answer::check_size(payload.body.len(), self.max_request_bytes)?;
+        let link = Link {
+            client: self.pool.client()?,
+            headers: self.headers.clone(),
+            compression: self.compression,
+            payload: payload.clone(),
+        };
         // Sizes are limited in `Link`, where a refusal of ours is not taken for one of the far end.
         let mut grpc = tonic::client::Grpc::with_origin(link, self.origin.clone())
             .max_decoding_message_size(usize::MAX)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::compression::Compression;
 use crate::endpoint::Endpoint;
 use crate::headers::Headers;
-use crate::payload::Signal;
+use crate::payload::{ContentType, LARGEST_REQUEST, Signal};
 use crate::tls::TlsConfig;
 
 /// How to send over HTTP.
@@ -13,9 +13,11 @@ use crate::tls::TlsConfig;
 pub struct HttpConfig {
     pub(crate) endpoints: [Endpoint; 2],
     pub(crate) headers: Headers,
+    pub(crate) content: ContentType,
     pub(crate) compression: Compression,
     pub(crate) tls: TlsConfig,
     pub(crate) timeout: Duration,
+    pub(crate) max_request_bytes: usize,
 }
 
 impl HttpConfig {
@@ -25,9 +27,11 @@ impl HttpConfig {
         Self {
             endpoints: [endpoint.clone(), endpoint],
             headers: Headers::default(),
+            content: ContentType::Protobuf,
             compression: Compression::None,
             tls: TlsConfig::new(),
             timeout: Duration::from_secs(10),
+            max_request_bytes: LARGEST_REQUEST,
         }
     }
 
@@ -54,6 +58,13 @@ impl HttpConfig {
         self
     }
 
+    /// Sends payloads in this encoding. Protobuf is written as JSON when asked for; a payload in JSON stays as it is.
+    #[must_use]
+    pub fn content(mut self, content: ContentType) -> Self {
+        self.content = content;
+        self
+    }
+
     /// Compresses requests.
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
@@ -72,6 +83,17 @@ impl HttpConfig {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The largest request that is sent, in bytes before compression; 64 MiB by default, which is what Scouter's server
+    /// takes. A larger one fails with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) without being sent (OTLP
+    /// specification, "Request").
+    ///
+    /// Whoever gathers batches keeps them far below; this is for the single span that is larger than all limits.
+    #[must_use]
+    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
+        self.max_request_bytes = bytes;
         self
     }
 

@@ -15,15 +15,20 @@ use crate::connection::{self, Pool, Protocol};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Status};
 use crate::headers::{Headers, ReadyHeaders};
-use crate::payload::{ContentType, Payload, Receipt, Signal};
+use crate::json;
+use crate::payload::{ContentType, Form, Payload, Receipt, Signal};
 use crate::traffic::Traffic;
 use crate::transport::{BoxFuture, Transport};
+
+const HTML: &str = "text/html";
 
 /// Sends payloads as HTTP/1.1 requests over connections that are kept.
 #[derive(Debug)]
 pub struct Http {
     routes: [Route; 2],
+    content: ContentType,
     compression: Compression,
+    max_request_bytes: usize,
     timeout: Duration,
     pool: Pool,
     traffic: Traffic,
@@ -36,14 +41,16 @@ impl Http {
     ///
     /// [`ErrorKind::Config`] for a header, certificate or timeout that cannot work.
     pub fn new(config: HttpConfig) -> Result<Self, Error> {
-        let HttpConfig { endpoints, headers, compression, tls, timeout } = config;
+        let HttpConfig { endpoints, headers, content, compression, tls, timeout, max_request_bytes } = config;
         if timeout.is_zero() {
             return Err(Error::new(ErrorKind::Config, "the timeout is zero: nothing could be sent within it"));
         }
         let [traces, logs] = &endpoints;
         Ok(Self {
             routes: [Route::new(traces, Signal::Traces, &headers)?, Route::new(logs, Signal::Logs, &headers)?],
+            content,
             compression,
+            max_request_bytes,
             timeout,
             pool: Pool::new(Protocol::Http1, &tls, traces.is_secure() || logs.is_secure())?,
             traffic: Traffic::default(),
@@ -51,21 +58,42 @@ impl Http {
     }
 
     async fn exchange(&self, route: &Route, payload: Payload) -> Result<Receipt, Error> {
-        let request = route.request(payload, self.compression)?;
+        // Protobuf may be asked to travel as JSON; JSON is never made protobuf.
+        let content = if payload.content == ContentType::Json { ContentType::Json } else { self.content };
+        let form = Form { content, compression: self.compression, framed: false };
+        let body = payload.ready(form, |body| self.prepare(&payload, form, body))?;
+        let request = route.request(body, form);
         let response = self.pool.client()?.request(request).await.map_err(connection::failed)?;
         let (parts, body) = response.into_parts();
         if parts.status.is_success() {
-            let body = answer::collect(body).await?.to_bytes();
-            return Ok(Receipt { body: decoded(&parts.headers, body)? });
+            let body = decoded(&parts.headers, answer::collect(body).await?.to_bytes())?;
+            return Ok(Receipt { body: understood(&parts.headers, body)? });
         }
         let status = parts.status.as_u16();
-        let reason = answer::reason(body).await;
-        let error = Error::new(answer::http_kind(status), route.headers.quote(&words(&parts.headers, &reason)))
-            .with_status(Status::Http(status));
+        let reason = match parts.status.is_redirection() {
+            true => answer::redirection(&parts.headers),
+            false => route.headers.quote(&words(&parts.headers, &answer::reason(body).await)),
+        };
+        let error = Error::new(answer::http_kind(status), reason).with_status(Status::Http(status));
         Err(match answer::retry_after(&parts.headers) {
             Some(delay) => error.with_retry_after(delay),
             None => error,
         })
+    }
+
+    /// The body as it travels.
+    fn prepare(&self, payload: &Payload, form: Form, body: &Bytes) -> Result<Bytes, Error> {
+        let body = match (payload.content, form.content) {
+            (ContentType::Protobuf, ContentType::Json) => json::encode(payload.signal, body)?.into(),
+            _ => body.clone(),
+        };
+        answer::check_size(body.len(), self.max_request_bytes)?;
+        match form.compression {
+            Compression::None => Ok(body),
+            Compression::Gzip => compression::gzip(&body, Vec::new())
+                .map(Bytes::from)
+                .map_err(|error| Error::new(ErrorKind::Refused, "the payload cannot be compressed").with_source(error)),
+        }
     }
 }
 
@@ -121,23 +149,17 @@ impl Route {
         Ok(Self { operation, shown, uri, headers: headers.ready(endpoint)? })
     }
 
-    fn request(&self, payload: Payload, compression: Compression) -> Result<Request<Full<Bytes>>, Error> {
-        let body = match compression {
-            Compression::None => payload.body,
-            Compression::Gzip => compression::gzip(&payload.body, Vec::new()).map(Bytes::from).map_err(|error| {
-                Error::new(ErrorKind::Refused, "the payload cannot be compressed").with_source(error)
-            })?,
-        };
+    fn request(&self, body: Bytes, form: Form) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.map.clone();
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(payload.content.mime()));
-        if compression == Compression::Gzip {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content.mime()));
+        if form.compression == Compression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        Ok(request)
+        request
     }
 }
 
@@ -165,11 +187,33 @@ fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Error> {
     }
 }
 
+/// The answer in protobuf, whichever encoding it came in. A page for people is no answer: something else than a receiver
+/// listens there, and nothing has been delivered.
+fn understood(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Error> {
+    let is = |media_type| has_type(headers, media_type);
+    if is(HTML) {
+        let reason = "the answer is an HTML page, not OTLP: is this the address of a receiver?";
+        return Err(Error::new(ErrorKind::BadResponse, reason));
+    }
+    // Receivers should answer in the request's encoding, but not all do.
+    Ok(if is(ContentType::Json.mime()) { json::to_protobuf(&body).into() } else { body })
+}
+
 /// What a refusal says about its reason: the message of a `google.rpc.Status`, or plain text.
 fn words(headers: &HeaderMap, reason: &[u8]) -> String {
-    let content = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if content.starts_with(ContentType::Protobuf.mime().as_bytes()) {
+    if has_type(headers, ContentType::Protobuf.mime()) {
         return RpcStatus::parse(reason).map(|status| status.message).unwrap_or_default();
     }
-    std::str::from_utf8(reason).unwrap_or_default().to_owned()
+    let text = || str::from_utf8(reason).unwrap_or_default().to_owned();
+    if has_type(headers, ContentType::Json.mime()) {
+        // Other JSON may say more than nothing.
+        return Some(json::message(reason)).filter(|message| !message.is_empty()).unwrap_or_else(text);
+    }
+    if has_type(headers, HTML) { "the answer is an HTML page".to_owned() } else { text() }
+}
+
+/// Whether `Content-Type` is this, whatever its parameters.
+fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }

@@ -22,16 +22,22 @@ struct Papers {
 }
 
 impl Papers {
-    fn new() -> Self {
+    /// The server's certificate expires at the beginning of this year.
+    fn until(server_until: i32) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let signed = |name: &str| {
+        let signed = |name: &str, until: i32| {
             let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-            (certificate.pem(), key.serialize_pem())
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(until, 1, 1);
+            (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
         };
-        Self { ca: issuer.pem(), server: signed("127.0.0.1"), client: signed("client.test") }
+        Self { ca: issuer.pem(), server: signed("127.0.0.1", server_until), client: signed("client.test", 2999) }
+    }
+
+    fn new() -> Self {
+        Self::until(2999)
     }
 
     fn acceptor(&self, wants_client: bool) -> TlsAcceptor {
@@ -109,6 +115,51 @@ async fn a_certificate_for_another_name_is_refused() {
         let error = transport.send(Payload::traces("spans", 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_and_named() {
+    let papers = Papers::until(2001);
+    let server = Server::start_with(Some(papers.acceptor(false))).await;
+    for transport in transports(&server.url(), &TlsConfig::new().ca(papers.ca.as_str())) {
+        let error = transport.send(Payload::traces("spans", 1)).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Tls, false), "{error}");
+        assert!(error.to_string().contains("expired"), "{error}");
+    }
+    assert!(server.desk.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_ends_with_the_timeout() {
+    // Connections are taken by the kernel, and by nobody else.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::from_user(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+    let (tls, limit) = (TlsConfig::new().ca(Papers::new().ca), std::time::Duration::from_millis(300));
+    let transports: [Box<dyn Transport>; 2] = [
+        Box::new(Http::new(HttpConfig::new(endpoint.clone()).tls(tls.clone()).timeout(limit)).unwrap()),
+        Box::new(Grpc::new(GrpcConfig::new(endpoint).tls(tls).timeout(limit)).unwrap()),
+    ];
+    for transport in transports {
+        let error = transport.send(Payload::traces("spans", 1)).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, true), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn tls_where_there_is_none_and_none_where_there_is_are_named() {
+    let papers = Papers::new();
+    let plain = Server::start().await;
+    for transport in transports(&plain.url().replace("http:", "https:"), &TlsConfig::new().ca(papers.ca.as_str())) {
+        let error = transport.send(Payload::traces("spans", 1)).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Tls | ErrorKind::Dropped | ErrorKind::Unreachable), "{error}");
+    }
+    let secure = Server::start_with(Some(papers.acceptor(false))).await;
+    let [http, grpc] = transports(&secure.url().replace("https:", "http:"), &TlsConfig::new());
+    let error = http.send(Payload::traces("spans", 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadResponse, "{error}");
+    assert!(error.to_string().ends_with("is this a port of gRPC or TLS?"), "{error}");
+    let error = grpc.send(Payload::traces("spans", 1)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::BadResponse | ErrorKind::Dropped), "{error}");
 }
 
 #[test]
