@@ -5,9 +5,7 @@
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    #[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only JSON looks inside"))]
     Fixed64(u64),
-    #[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only JSON looks inside"))]
     Fixed32(u32),
 }
 
@@ -71,7 +69,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Writes a varint.
-#[cfg(feature = "json")]
+#[cfg(feature = "http")]
 pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

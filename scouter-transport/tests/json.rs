@@ -1,4 +1,5 @@
 //! Our JSON, read by the JSON reader of `opentelemetry-proto`, is what it was made from.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

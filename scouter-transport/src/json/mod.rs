@@ -3,6 +3,7 @@
 //! Ids are hexadecimal, other bytes base64, enums numbers, 64-bit integers strings, and names in lower camel case. What
 //! the tables in `schema` do not know is passed over, as a receiver would do.
 
+#[cfg(feature = "http")]
 mod answer;
 mod schema;
 mod write;
@@ -10,6 +11,7 @@ mod write;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Signal;
 
+#[cfg(feature = "http")]
 pub(crate) use self::answer::{message, to_protobuf};
 
 /// The JSON of an encoded request: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`, which are also
