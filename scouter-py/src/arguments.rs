@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -26,7 +27,13 @@ pub(crate) struct Truth(pub(crate) bool);
 pub(crate) struct Length(pub(crate) usize);
 
 /// A number of milliseconds to wait.
-pub(crate) struct Millis(pub(crate) u64);
+pub(crate) struct Millis(u64);
+
+impl Millis {
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
 
 impl Default for Length {
     fn default() -> Self {

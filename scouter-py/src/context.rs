@@ -12,13 +12,13 @@ use crate::otel::otel;
 use crate::span::Span;
 
 #[expect(unsafe_code, reason = "PyO3 has no safe functions for context variables")]
-mod variable {
+pub(crate) mod variable {
     use pyo3::exceptions::PyRuntimeError;
     use pyo3::ffi;
     use pyo3::prelude::*;
 
     /// The value in the current context, or the variable's default.
-    pub(super) fn get<'py>(variable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn get<'py>(variable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = variable.py();
         let mut value = std::ptr::null_mut();
         // SAFETY: `variable` is a live object and we are attached. On success `value` is a new reference, or null.
@@ -32,7 +32,7 @@ mod variable {
     }
 
     /// Sets the value and returns the token that undoes it.
-    pub(super) fn set<'py>(variable: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn set<'py>(variable: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: both are live objects and we are attached; the result is a new reference, or null with an error set.
         unsafe {
             let token = ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr());
@@ -40,7 +40,7 @@ mod variable {
         }
     }
 
-    pub(super) fn reset(variable: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn reset(variable: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
         // SAFETY: both are live objects and we are attached. A token of another variable or context is an error, not harm.
         let answer = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) };
         if answer == 0 { Ok(()) } else { Err(PyErr::fetch(variable.py())) }

@@ -12,6 +12,7 @@ mod json;
 mod memory;
 mod otel;
 mod plan;
+mod plugins;
 mod provider;
 mod report;
 mod server;
@@ -41,7 +42,7 @@ mod _scouter {
     #[pymodule_export]
     use super::server::run_server;
     #[pymodule_export]
-    use super::span::{Event, Resource, Scope, Span};
+    use super::span::{Event, FinishedSpan, Resource, Scope, Span};
     #[pymodule_export]
     use super::tracer::{CurrentSpan, Tracer};
 

@@ -26,6 +26,7 @@ pub(crate) struct Otel {
     /// `tuple.__new__`, where a span context is the tuple that we know. Its own `__new__` takes three times as long.
     new_tuple: Option<Py<PyAny>>,
     pub(crate) link: Py<PyAny>,
+    pub(crate) bounded_attributes: Py<PyAny>,
     pub(crate) status: Py<PyAny>,
     /// Unset, Ok, Error: the numbers are the same here and there.
     status_codes: [Py<PyAny>; 3],
@@ -87,6 +88,7 @@ impl Otel {
             usual_flags,
             no_state,
             link: member(&trace, "Link")?,
+            bounded_attributes: py.import("opentelemetry.attributes")?.getattr("BoundedAttributes")?.unbind(),
             status: member(&trace, "Status")?,
             status_codes: [member(&status_code, "UNSET")?, member(&status_code, "OK")?, member(&status_code, "ERROR")?],
             kinds: [

@@ -84,7 +84,12 @@ impl CallPlan {
     }
 
     /// A begun span that holds the arguments. For a `with`, which makes it current and ends it.
-    fn begin(&self, tracer: &Bound<'_, Tracer>, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Span {
+    fn begin(
+        &self,
+        tracer: &Bound<'_, Tracer>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<Py<Span>> {
         let py = tracer.py();
         let (mut span, parent_flags) = tracer.get().begin(py, self.name.bind(py), Some(&self.options));
         if self.captures_input && span.is_recording() {
@@ -93,7 +98,10 @@ impl CallPlan {
             span.set_attribute(record::INPUT, writer.finish().as_str());
         }
         let baggage = self.options.baggage.as_ref().map(|baggage| baggage.clone_ref(py));
-        Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage)
+        let span = Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage);
+        let span = Bound::new(py, span)?;
+        tracer.get().began(&span, Some(&self.options))?;
+        Ok(span.unbind())
     }
 }
 

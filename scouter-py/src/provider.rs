@@ -1,7 +1,8 @@
 //! The tracer provider that Python sees.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -10,9 +11,10 @@ use scouter::export::{DestinationStats, Stats};
 use scouter_span::Scope;
 
 use crate::arguments::{Millis, Text};
+use crate::plugins::{Hook, Plugins};
 use crate::report;
 use crate::settings;
-use crate::span::{Resource, read};
+use crate::span::Resource;
 use crate::tracer::Tracer;
 
 /// Makes tracers. The Python package's `TracerProvider` derives from it.
@@ -23,7 +25,12 @@ pub(crate) struct TracerProvider {
 }
 
 /// What a provider and its tracers share.
-pub(crate) struct State(Option<Arc<Scouter>>);
+pub(crate) struct State {
+    scouter: Option<Arc<Scouter>>,
+    pub(crate) plugins: Plugins,
+    /// Whether the processors were told of the end.
+    shut_down: AtomicBool,
+}
 
 /// Pipelines whose provider and tracers are gone, and which send what is left. Nobody waits for them before the exit.
 static CLOSING: Mutex<Vec<Arc<Scouter>>> = Mutex::new(Vec::new());
@@ -32,23 +39,42 @@ const CLOSING_DEADLINE: Duration = Duration::from_secs(5);
 
 impl State {
     fn scouter(&self) -> Option<&Scouter> {
-        self.0.as_deref()
+        self.scouter.as_deref()
     }
 
-    /// Waits without the interpreter's lock. Who calls learns the outcome, so it is not logged.
-    pub(crate) fn flush(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        let Some(scouter) = self.scouter() else { return true };
-        py.detach(|| scouter.flush(Duration::from_millis(timeout_millis)).is_ok())
+    /// Lets the processors, the pipeline and the exporters send what they have. Waits without the interpreter's lock. Who
+    /// calls learns the outcome, so it is not logged.
+    pub(crate) fn flush(&self, py: Python<'_>, timeout: Millis) -> PyResult<bool> {
+        let Some(scouter) = self.scouter() else { return Ok(true) };
+        let (timeout, begun) = (timeout.duration(), Instant::now());
+        let Plugins { processors, exporters, failures, .. } = &self.plugins;
+        let mut flushed = processors.force_flush(py, timeout, failures)?;
+        flushed &= py.detach(|| scouter.flush(timeout.saturating_sub(begun.elapsed())).is_ok());
+        for exporter in exporters {
+            flushed &= exporter.force_flush(py, timeout.saturating_sub(begun.elapsed()))?;
+        }
+        Ok(flushed)
     }
 
-    pub(crate) fn shutdown(&self, py: Python<'_>, timeout_millis: u64) -> bool {
-        let Some(scouter) = self.scouter() else { return true };
-        py.detach(|| scouter.shutdown(Duration::from_millis(timeout_millis)).is_ok())
+    pub(crate) fn shutdown(&self, py: Python<'_>, timeout: Millis) -> PyResult<bool> {
+        let Some(scouter) = self.scouter() else { return Ok(true) };
+        let (timeout, begun) = (timeout.duration(), Instant::now());
+        let Plugins { processors, failures, .. } = &self.plugins;
+        if !processors.is_empty() && !self.shut_down.swap(true, Ordering::AcqRel) {
+            // The pipeline sends while the processors finish.
+            scouter.begin_shutdown(timeout);
+            processors.shutdown(py, failures)?;
+        }
+        Ok(py.detach(|| scouter.shutdown(timeout.saturating_sub(begun.elapsed())).is_ok()))
     }
 
     pub(crate) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self.scouter().and_then(Scouter::stats) {
-            Some(stats) => stats_dict(py, &stats)?.into_any(),
+            Some(stats) => {
+                let dict = stats_dict(py, &stats)?;
+                dict.set_item("plugin_errors", self.plugins.failures.dict(py)?)?;
+                dict.into_any()
+            }
             None => PyDict::new(py).into_any(),
         })
     }
@@ -57,7 +83,7 @@ impl State {
 impl Drop for State {
     /// The last provider or tracer goes away, possibly in the middle of the user's program: nothing may wait here.
     fn drop(&mut self) {
-        let Some(scouter) = self.0.take().filter(|scouter| !scouter.provider().is_closed()) else { return };
+        let Some(scouter) = self.scouter.take().filter(|scouter| !scouter.provider().is_closed()) else { return };
         scouter.begin_shutdown(CLOSING_DEADLINE);
         let mut closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
         closing.retain(|scouter| !is_done(scouter));
@@ -123,22 +149,23 @@ impl TracerProvider {
     #[new]
     fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let py = settings.py();
-        let settings = settings::read(settings)?;
+        let (settings, plugins) = settings::read(settings)?;
         for complaint in &settings.complaints {
             report::once(py, complaint);
         }
         let started = py.detach(|| settings.start());
         let scouter = started.map_err(|error| crate::errors::config(py, &error.to_string()))?;
         let resource = scouter.provider().resource();
-        let attributes = read::proxy(py, resource.view().attributes())?.unbind();
-        let resource = Py::new(py, Resource { attributes, schema_url: resource.schema_url().to_owned() })?;
-        Ok(Self { state: Arc::new(State(Some(Arc::new(scouter)))), resource })
+        let resource = Resource::new(py, resource.view(), resource.schema_url())?;
+        let state = State { scouter: Some(Arc::new(scouter)), plugins, shut_down: AtomicBool::new(false) };
+        Ok(Self { state: Arc::new(state), resource })
     }
 
     /// A tracer for the library or component of this name.
     #[pyo3(signature = (instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None))]
     fn get_tracer(
         &self,
+        py: Python<'_>,
         instrumenting_module_name: Option<Text<'_>>,
         instrumenting_library_version: Option<Text<'_>>,
         schema_url: Option<Text<'_>>,
@@ -154,19 +181,24 @@ impl TracerProvider {
         );
         // Only a provider that is being dropped has none, and nobody can ask that one.
         let tracer = self.state.scouter().map(|scouter| scouter.provider().tracer(scope));
-        tracer.map(|tracer| Tracer::new(tracer, Arc::clone(&self.state)))
+        tracer.map(|tracer| Tracer::new(tracer, Arc::clone(&self.state), self.resource.clone_ref(py)))
+    }
+
+    /// Tells this span processor of every span from now on, after those that were added before.
+    fn add_span_processor(&self, span_processor: Py<PyAny>) {
+        self.state.plugins.processors.add(Hook::Processor(span_processor));
     }
 
     /// Sends what has ended so far; false when that did not succeed in time.
     #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
-    fn force_flush(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
-        self.state.flush(py, timeout_millis.0)
+    fn force_flush(&self, py: Python<'_>, timeout_millis: Millis) -> PyResult<bool> {
+        self.state.flush(py, timeout_millis)
     }
 
     /// Flushes, and records nothing from then on; false when not everything arrived in time.
     #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
-    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
-        self.state.shutdown(py, timeout_millis.0)
+    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> PyResult<bool> {
+        self.state.shutdown(py, timeout_millis)
     }
 
     /// How many spans there are, and what became of them. For every destination, at every moment,

@@ -11,9 +11,10 @@ use crate::arguments::{Millis, Name, Time, Truth};
 use crate::context;
 use crate::headers;
 use crate::otel::otel;
+use crate::plugins::{Asked, Plugins, raise_stashed};
 use crate::provider::State;
 use crate::report;
-use crate::span::{Manner, Options, Resource, Scope, Span, read, record};
+use crate::span::{Manner, Options, Resource, Scope, Span, record};
 use crate::value::{Taken, TakenAttributes};
 
 /// Begins spans. What `get_tracer` returns.
@@ -21,7 +22,7 @@ use crate::value::{Taken, TakenAttributes};
 pub(crate) struct Tracer {
     tracer: scouter_span::Tracer,
     state: Arc<State>,
-    resource: PyOnceLock<Py<Resource>>,
+    resource: Py<Resource>,
     scope: PyOnceLock<Py<Scope>>,
 }
 
@@ -30,8 +31,13 @@ pub(crate) struct Tracer {
 pub(crate) struct CurrentSpan(Py<PyAny>);
 
 impl Tracer {
-    pub(crate) fn new(tracer: scouter_span::Tracer, state: Arc<State>) -> Self {
-        Self { tracer, state, resource: PyOnceLock::new(), scope: PyOnceLock::new() }
+    pub(crate) fn new(tracer: scouter_span::Tracer, state: Arc<State>, resource: Py<Resource>) -> Self {
+        Self { tracer, state, resource, scope: PyOnceLock::new() }
+    }
+
+    #[inline]
+    pub(crate) fn plugins(&self) -> &Plugins {
+        &self.state.plugins
     }
 
     pub(crate) fn limits(&self) -> &SpanLimits {
@@ -39,25 +45,14 @@ impl Tracer {
     }
 
     /// The resource as spans show it.
-    pub(crate) fn resource(&self, py: Python<'_>) -> PyResult<Py<Resource>> {
-        let made = self.resource.get_or_try_init(py, || {
-            let resource = self.tracer.resource();
-            let attributes = read::proxy(py, resource.view().attributes())?.unbind();
-            Py::new(py, Resource { attributes, schema_url: resource.schema_url().to_owned() })
-        });
-        made.map(|made| made.clone_ref(py))
+    pub(crate) fn resource(&self, py: Python<'_>) -> Py<Resource> {
+        self.resource.clone_ref(py)
     }
 
     /// The scope as spans show it.
     pub(crate) fn scope(&self, py: Python<'_>) -> PyResult<Py<Scope>> {
-        let made = self.scope.get_or_try_init(py, || {
-            let scope = self.tracer.scope();
-            let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-            let attributes = read::proxy(py, scope.view().attributes())?.unbind();
-            let name = scope.view().name().to_owned();
-            let (version, schema_url) = (said(scope.view().version()), said(scope.schema_url()));
-            Py::new(py, Scope { name, version, schema_url, attributes })
-        });
+        let scope = self.tracer.scope();
+        let made = self.scope.get_or_try_init(py, || Scope::new(py, scope.view(), scope.schema_url()));
         made.map(|made| made.clone_ref(py))
     }
 
@@ -81,6 +76,9 @@ impl Tracer {
                 &lossy
             }
         };
+        if self.plugins().asks {
+            return (self.begin_asking(py, name, parent.as_ref(), options), parent_flags);
+        }
         let mut builder = self.tracer.span(name).parent(parent.as_ref());
         let Some(options) = options else { return (builder.start(), parent_flags) };
         builder = builder.kind(options.kind);
@@ -89,17 +87,72 @@ impl Tracer {
         }
         let mut span = builder.start();
         if span.is_recording() {
+            if let Some(attributes) = &options.attributes {
+                let taken = TakenAttributes::from(Some(attributes.bind(py)), self.limits().attribute_value_length);
+                taken.iter().for_each(|(key, value)| span.set_attribute(key, value));
+            }
             self.equip(py, &mut span, options);
         }
         (span, parent_flags)
     }
 
+    /// Begins a span where a sampler or an id generator in Python is asked. They are shown the caller's own objects.
+    #[cold]
+    fn begin_asking(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        parent: Option<&SpanContext>,
+        options: Option<&Options>,
+    ) -> scouter_span::Span {
+        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
+        let asked = Asked {
+            context: context_of(py, parent, options),
+            attributes: options.and_then(|options| copy(&options.attributes)),
+            links: options.and_then(|options| copy(&options.links)),
+        };
+        let attributes = asked.attributes.as_ref().map(|attributes| attributes.bind(py));
+        let taken = TakenAttributes::from(attributes, self.limits().attribute_value_length);
+        let pairs = taken.pairs();
+        let mut builder = self.tracer.span(name).parent(parent).context(&asked).attributes(&pairs);
+        if let Some(options) = options {
+            builder = builder.kind(options.kind);
+            if let Some(time) = options.start_time {
+                builder = builder.start_time(time);
+            }
+        }
+        let mut span = builder.start();
+        if let Some(options) = options
+            && span.is_recording()
+        {
+            self.equip(py, &mut span, options);
+        }
+        span
+    }
+
+    /// Tells the processors that a span has begun. Raises only what interrupted a plug-in.
+    #[inline]
+    pub(crate) fn began(&self, span: &Bound<'_, Span>, options: Option<&Options>) -> PyResult<()> {
+        let plugins = self.plugins();
+        if plugins.processors.is_empty() && !plugins.asks { Ok(()) } else { self.tell(span, options) }
+    }
+
+    #[cold]
+    fn tell(&self, span: &Bound<'_, Span>, options: Option<&Options>) -> PyResult<()> {
+        raise_stashed()?;
+        let Plugins { processors, failures, .. } = self.plugins();
+        if processors.is_empty() || !span.get().records() {
+            return Ok(());
+        }
+        let py = span.py();
+        let parent = options.filter(|options| options.headers.is_some()).and_then(|_| span.get().parent_context());
+        let context = context_of(py, parent.as_ref(), options);
+        processors.on_start(span, context.as_ref().map(|context| context.bind(py)), failures)
+    }
+
+    /// Everything a span is begun with but its attributes.
     fn equip(&self, py: Python<'_>, span: &mut scouter_span::Span, options: &Options) {
         let limit = self.limits().attribute_value_length;
-        if let Some(attributes) = &options.attributes {
-            let taken = TakenAttributes::from(Some(attributes.bind(py)), limit);
-            taken.iter().for_each(|(key, value)| span.set_attribute(key, value));
-        }
         if let Some(tags) = &options.tags {
             let taken = TakenAttributes::from(Some(tags.bind(py)), limit);
             taken.iter().for_each(|(key, value)| span.set_attribute(&[record::TAG, key].concat(), value));
@@ -123,6 +176,30 @@ fn parent_of(py: Python<'_>, options: Option<&Options>) -> PyResult<Option<SpanC
         return headers::extract(headers.bind(py));
     }
     context::parent_in(py, options.context.as_ref().map(|context| context.bind(py)))
+}
+
+/// The context that plug-ins are shown as a span's own: the one that was given, or the one that the given headers make. None
+/// means the current one, as it does in the SDK.
+fn context_of(py: Python<'_>, parent: Option<&SpanContext>, options: Option<&Options>) -> Option<Py<PyAny>> {
+    let options = options?;
+    if options.headers.is_none() {
+        return options.context.as_ref().map(|context| context.clone_ref(py));
+    }
+    let make = || -> PyResult<_> {
+        let trace = py.import("opentelemetry.trace")?;
+        let span = match parent {
+            Some(parent) => trace.getattr("NonRecordingSpan")?.call1((context::span_context(py, parent)?,))?,
+            None => trace.getattr("INVALID_SPAN")?,
+        };
+        context::with_span(&context::current(py)?, &span)
+    };
+    match make() {
+        Ok(context) => Some(context.unbind()),
+        Err(error) => {
+            report::error(py, "the context of a span's headers could not be made", &error);
+            None
+        }
+    }
 }
 
 fn add_links(span: &mut scouter_span::Span, links: &Bound<'_, PyAny>, limit: usize) -> PyResult<()> {
@@ -175,6 +252,8 @@ impl Tracer {
     }
 
     /// Begins a span and leaves the current one as it is.
+    ///
+    /// Attributes that are known now are better given here than set later: samplers and processors see only these.
     #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None,
         record_exception=Truth(true), set_status_on_exception=Truth(true), *,
         tags=None, baggage=None, label=None, headers=None),
@@ -195,7 +274,7 @@ impl Tracer {
         baggage: Option<Py<PyAny>>,
         label: Option<Py<PyAny>>,
         headers: Option<Py<PyAny>>,
-    ) -> PyResult<Span> {
+    ) -> PyResult<Py<Span>> {
         let py = slf.py();
         let options = options(py, context, kind, attributes, links, start_time, tags, baggage, label, headers)?;
         let manner = Manner {
@@ -205,10 +284,14 @@ impl Tracer {
             sets_status: set_status_on_exception.0,
         };
         let (span, parent_flags) = slf.get().begin(py, name.0.bind(py), options.as_deref());
-        Ok(Span::begun(slf.clone().unbind(), manner, span, parent_flags))
+        let span = Bound::new(py, Span::begun(slf.clone().unbind(), manner, span, parent_flags))?;
+        slf.get().began(&span, options.as_deref())?;
+        Ok(span.unbind())
     }
 
     /// A span that begins with its `with` or `async with` block, is current inside, and ends with it. Also a decorator.
+    ///
+    /// Attributes that are known now are better given here than set later: samplers and processors see only these.
     #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None,
         record_exception=Truth(true), set_status_on_exception=Truth(true), end_on_exit=Truth(true), *,
         tags=None, baggage=None, label=None, headers=None),
@@ -265,14 +348,14 @@ impl Tracer {
 
     /// Sends what has ended so far; false when that did not succeed in time. For the whole provider behind the tracer.
     #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
-    fn flush(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
-        self.state.flush(py, timeout_millis.0)
+    fn flush(&self, py: Python<'_>, timeout_millis: Millis) -> PyResult<bool> {
+        self.state.flush(py, timeout_millis)
     }
 
     /// Flushes, and records nothing from then on. For the whole provider behind the tracer.
     #[pyo3(signature = (timeout_millis=Millis::default()), text_signature = "($self, timeout_millis=30000)")]
-    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> bool {
-        self.state.shutdown(py, timeout_millis.0)
+    fn shutdown(&self, py: Python<'_>, timeout_millis: Millis) -> PyResult<bool> {
+        self.state.shutdown(py, timeout_millis)
     }
 
     /// How many spans there are, and what became of them.

@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, TypeVar, final, overload
 
@@ -13,6 +13,7 @@ __all__ = [
     "Client",
     "CurrentSpan",
     "Event",
+    "FinishedSpan",
     "InstrumentationScope",
     "MemoryTransport",
     "Resource",
@@ -112,6 +113,68 @@ class Span(trace.Span):
         """The span as JSON text, as OpenTelemetry's console exporter prints it."""
 
 @final
+class FinishedSpan:
+    """A span that has ended. Reads like the OpenTelemetry SDK's ``ReadableSpan``."""
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Its context: ids, flags, trace state."""
+    def is_recording(self) -> bool:
+        """Always false: it has ended."""
+    @property
+    def trace_id(self) -> str:
+        """The trace's id, 32 lower-case hexadecimal digits."""
+    @property
+    def span_id(self) -> str:
+        """The span's id, 16 lower-case hexadecimal digits."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def context(self) -> trace.SpanContext:
+        """Its context: ids, flags, trace state."""
+    @property
+    def parent(self) -> trace.SpanContext | None:
+        """The context of its parent; ``None`` for a root."""
+    @property
+    def kind(self) -> trace.SpanKind:
+        """The part it played."""
+    @property
+    def start_time(self) -> int:
+        """When it began, in nanoseconds since 1970."""
+    @property
+    def end_time(self) -> int:
+        """When it ended, in nanoseconds since 1970."""
+    @property
+    def attributes(self) -> MappingProxyType[str, Any]:
+        """Its attributes."""
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened while it ran, in order."""
+    @property
+    def links(self) -> tuple[trace.Link, ...]:
+        """The spans it refers to, in order."""
+    @property
+    def status(self) -> trace.Status:
+        """How it went."""
+    @property
+    def resource(self) -> Resource:
+        """What it belongs to."""
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """The library or component that recorded it."""
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes went beyond the limits."""
+    @property
+    def dropped_events(self) -> int:
+        """How many events went beyond the limits."""
+    @property
+    def dropped_links(self) -> int:
+        """How many links went beyond the limits."""
+    def to_json(self, indent: int | None = ...) -> str:
+        """The span as JSON text, as OpenTelemetry's console exporter prints it."""
+
+@final
 class CurrentSpan:
     """The current span on loan: ``with`` gives the span and leaves it open. Everything else goes to the span."""
 
@@ -146,6 +209,8 @@ class Resource:
     @property
     def schema_url(self) -> str: ...
     def to_json(self, indent: int | None = ...) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class InstrumentationScope:
@@ -158,6 +223,8 @@ class InstrumentationScope:
     def schema_url(self) -> str | None: ...
     @property
     def attributes(self) -> MappingProxyType[str, Any]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class Tracer(trace.Tracer):
@@ -238,6 +305,8 @@ class TracerProvider(trace.TracerProvider):
         schema_url: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> Tracer: ...
+    def add_span_processor(self, span_processor: Any) -> None:
+        """Tells this span processor of every span from now on, after those that were added before."""
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Sends what has ended so far; false when that did not succeed in time."""
     def shutdown(self, timeout_millis: int = 30000) -> bool:
@@ -283,10 +352,18 @@ class Client:
 def current_headers() -> dict[str, str]: ...
 def inject(context: Context | None = None) -> list[tuple[str, str]]: ...
 def extract_span_context(
-    headers: Mapping[str, str] | Sequence[tuple[str | bytes, str | bytes]],
-) -> trace.SpanContext | None: ...
-def parse_baggage(header: str) -> dict[str, str]: ...
-def format_baggage(entries: Mapping[str, str]) -> str: ...
+    headers: Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]] | Iterable[Sequence[str]],
+) -> trace.SpanContext | None:
+    """The span context that the sender of these headers was in, or ``None`` when they do not hold a valid one.
+
+    Names may be in any case. Give a list of pairs where a header may come more than once.
+
+    Raises:
+        ConfigTypeError: what was given is neither a dict nor pairs.
+    """
+
+def parse_baggage(header: str) -> list[tuple[str, str, str]]: ...
+def format_baggage(entries: Mapping[Any, Any]) -> str: ...
 def to_json_text(value: Any, max_length: int = ...) -> str: ...
 def run_server(arguments: list[str]) -> int: ...
 def _finish_closing() -> None: ...

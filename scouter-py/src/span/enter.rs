@@ -5,13 +5,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 use scouter_span::StatusCode;
 
-use super::{Phase, Span, record};
+use super::{Phase, Span, end, record};
 use crate::context;
 use crate::otel::otel;
 use crate::report;
 
-/// Begins the span if it waits, and makes it current if that is its manner. What fails is reported, never raised.
-pub(super) fn enter(slf: &Bound<'_, Span>) {
+/// Begins the span if it waits, and makes it current if that is its manner. What fails is reported, never raised; only an
+/// interrupt in the middle of a plug-in is, and then nothing is current.
+#[inline]
+pub(super) fn enter(slf: &Bound<'_, Span>) -> PyResult<()> {
     let py = slf.py();
     let span = slf.get();
     let waiting = match &mut span.lock().phase {
@@ -20,16 +22,20 @@ pub(super) fn enter(slf: &Bound<'_, Span>) {
         Phase::Begun(_) => None,
     };
     if let Some((name, options)) = waiting {
-        let (begun, parent_flags) = span.tracer.get().begin(py, name.bind(py), options.as_deref());
+        let tracer = span.tracer.get();
+        let (begun, parent_flags) = tracer.begin(py, name.bind(py), options.as_deref());
         let mut inner = span.lock();
         inner.parent_flags = parent_flags;
         let before = std::mem::replace(&mut inner.phase, Phase::Begun(begun));
-        inner.baggage = options.and_then(|options| options.baggage);
+        if let Some(options) = &options {
+            inner.baggage = options.baggage.as_ref().map(|baggage| baggage.clone_ref(py));
+        }
         drop(inner);
         drop(before);
+        tracer.began(slf, options.as_deref())?;
     }
     if !span.manner.makes_current {
-        return;
+        return Ok(());
     }
     let baggage = span.lock().baggage.take();
     match make_current(slf, baggage.as_ref()) {
@@ -39,6 +45,7 @@ pub(super) fn enter(slf: &Bound<'_, Span>) {
         }
         Err(error) => report::error(py, "a span could not be made current", &error),
     }
+    Ok(())
 }
 
 fn make_current(slf: &Bound<'_, Span>, baggage: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
@@ -64,7 +71,7 @@ fn with_baggage<'py>(context: &Bound<'py, PyAny>, baggage: &Bound<'py, PyAny>) -
 }
 
 /// Makes the former context current again, records an exception that leaves the block, and ends the span.
-pub(super) fn exit(slf: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) {
+pub(super) fn exit(slf: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let span = slf.get();
     let token = span.lock().token.take();
@@ -83,9 +90,7 @@ pub(super) fn exit(slf: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) {
             span.change(|span| span.set_status(StatusCode::Error, &words));
         }
     }
-    if span.manner.ends {
-        span.change(scouter_span::Span::end);
-    }
+    if span.manner.ends { end::end(slf, None) } else { Ok(()) }
 }
 
 /// An awaitable that has its result already.

@@ -3,7 +3,10 @@
 //! The lock of a span is held only for moments in which nothing calls Python: another thread that uses the same span waits
 //! for a few instructions, and a finaliser or a `__str__` that comes back to the span finds it free.
 
+mod end;
 mod enter;
+mod finished;
+mod origin;
 pub(crate) mod read;
 pub(crate) mod record;
 
@@ -11,18 +14,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyTuple};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
 
 use crate::arguments::{Length, Text, Time, Truth};
 use crate::context;
 use crate::json;
+use crate::otel::otel;
 use crate::report;
 use crate::tracer::Tracer;
 use crate::value::Taken;
 
-pub(crate) use read::{Event, Resource, Scope};
+pub(crate) use finished::{FinishedSpan, read_request};
+pub(crate) use origin::{Resource, Scope};
+pub(crate) use read::Event;
 
 /// A unit of work. Has everything that an OpenTelemetry span has, and reads like a finished one at any time.
 #[pyclass(frozen, weakref, name = "Span", module = "scouter._scouter")]
@@ -47,6 +53,8 @@ struct Inner {
     phase: Phase,
     /// The parent's flags. The rest of the parent stands in the span's own bytes.
     parent_flags: TraceFlags,
+    /// Somebody is ending it: its processors are told once.
+    ending: bool,
     /// Makes the context current again that was current before `__enter__`.
     token: Option<Py<PyAny>>,
     /// Becomes current together with the span.
@@ -129,8 +137,22 @@ impl Span {
         parent_flags: TraceFlags,
         baggage: Option<Py<PyAny>>,
     ) -> Self {
-        let inner = Mutex::new(Inner { phase, parent_flags, token: None, baggage });
+        let inner = Mutex::new(Inner { phase, parent_flags, ending: false, token: None, baggage });
         Self { tracer, manner, inner, context: PyOnceLock::new() }
+    }
+
+    pub(crate) fn tracer(&self) -> &Tracer {
+        self.tracer.get()
+    }
+
+    pub(crate) fn parent_flags(&self) -> TraceFlags {
+        self.lock().parent_flags
+    }
+
+    /// What is known about the parent.
+    pub(crate) fn parent_context(&self) -> Option<SpanContext> {
+        let flags = self.parent_flags();
+        self.read(|_, view| read::parent(view, flags)).flatten()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -162,6 +184,11 @@ impl Span {
             Phase::Begun(span) => span.view().map(|view| read(span, view)),
             Phase::Waiting { .. } => None,
         }
+    }
+
+    /// A copy of its message, to be read without the lock; empty for a span that is not recorded.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.read(|_, view| view.bytes().to_vec()).unwrap_or_default()
     }
 
     fn value_limit(&self) -> usize {
@@ -200,9 +227,9 @@ const NOWHERE: SpanContext = match (scouter_span::TraceId::from_int(1), scouter_
 
 #[pymethods]
 impl Span {
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        enter::enter(slf);
-        slf.clone()
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        enter::enter(slf)?;
+        Ok(slf.clone())
     }
 
     fn __exit__(
@@ -210,14 +237,14 @@ impl Span {
         _kind: &Bound<'_, PyAny>,
         exception: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
-    ) -> bool {
-        enter::exit(slf, exception);
-        false
+    ) -> PyResult<bool> {
+        enter::exit(slf, exception)?;
+        Ok(false)
     }
 
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> enter::Ready {
-        enter::enter(slf);
-        enter::Ready::new(Some(slf.clone().into_any().unbind()))
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<enter::Ready> {
+        enter::enter(slf)?;
+        Ok(enter::Ready::new(Some(slf.clone().into_any().unbind())))
     }
 
     fn __aexit__(
@@ -225,9 +252,9 @@ impl Span {
         _kind: &Bound<'_, PyAny>,
         exception: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
-    ) -> enter::Ready {
-        enter::exit(slf, exception);
-        enter::Ready::new(None)
+    ) -> PyResult<enter::Ready> {
+        enter::exit(slf, exception)?;
+        Ok(enter::Ready::new(None))
     }
 
     /// Makes the span's options a decorator: every call of the function runs in a new span.
@@ -264,6 +291,8 @@ impl Span {
         self.records()
     }
 
+    /// Sets an attribute, or replaces the one of this key: text, a number, a truth value, or a list of one of these.
+    /// `None` is no value and is left out with a warning.
     fn set_attribute(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
         // The everyday types go straight in: nothing of them calls Python, and the span is locked once.
         if let Ok(text) = value.cast_exact::<PyString>()
@@ -324,12 +353,8 @@ impl Span {
     }
 
     #[pyo3(signature = (end_time=None))]
-    fn end(&self, end_time: Option<Time>) {
-        let end_time = end_time.and_then(|time| time.0);
-        self.change(|span| match end_time {
-            Some(time) => span.end_at(time),
-            None => span.end(),
-        });
+    fn end(slf: &Bound<'_, Self>, end_time: Option<Time>) -> PyResult<()> {
+        end::end(slf, end_time.and_then(|time| time.0))
     }
 
     /// Sets a tag: an attribute that the backend indexes, exported as `scouter.tag.<key>`.
@@ -392,12 +417,13 @@ impl Span {
 
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        read::kind(self, py)
+        let kind = self.read(|_, view| view.kind()).unwrap_or(SpanKind::Internal);
+        Ok(otel(py)?.kind(kind).clone_ref(py))
     }
 
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        read::parent(self, py)
+        self.parent_context().map(|parent| context::span_context(py, &parent)).transpose()
     }
 
     #[getter]
@@ -407,31 +433,36 @@ impl Span {
 
     #[getter]
     fn end_time(&self) -> Option<u64> {
-        self.read(|_, view| view.end_time()).filter(|time| *time > 0)
+        self.read(|span, view| (!span.is_recording()).then(|| view.end_time())).flatten()
     }
 
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read::attributes(self, py)
+        read::proxy(py, SpanView::new(&self.bytes()).attributes())
     }
 
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        read::events(self, py)
+        read::events(py, SpanView::new(&self.bytes()))
     }
 
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        read::links(self, py)
+        read::links(py, SpanView::new(&self.bytes()))
     }
 
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read::status(self, py)
+        let status = self.read(|span, _| {
+            let (code, words) = span.status();
+            (code, words.to_owned())
+        });
+        let (code, words) = status.unwrap_or_default();
+        read::status(py, code, &words)
     }
 
     #[getter]
-    fn resource(&self, py: Python<'_>) -> PyResult<Py<Resource>> {
+    fn resource(&self, py: Python<'_>) -> Py<Resource> {
         self.tracer.get().resource(py)
     }
 
@@ -458,9 +489,7 @@ impl Span {
     /// The span as JSON text, in the form in which OpenTelemetry's console exporter prints it.
     #[pyo3(signature = (indent=Some(4)))]
     fn to_json<'py>(slf: &Bound<'py, Self>, indent: Option<i32>) -> PyResult<Bound<'py, PyAny>> {
-        let arguments = PyDict::new(slf.py());
-        arguments.set_item("indent", indent)?;
-        slf.py().import("scouter.tracing._readable")?.getattr("to_json")?.call((slf,), Some(&arguments))
+        read::to_json(slf.as_any(), indent)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

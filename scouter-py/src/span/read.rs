@@ -1,15 +1,16 @@
-//! Reading a span back, while it runs and afterwards.
-//!
-//! The bytes are copied out under the lock and read without it, because making Python objects may run anybody's code.
+//! Python objects from a span's bytes, while it runs and afterwards. Nothing here is called under a lock, because making
+//! Python objects may run anybody's code.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMappingProxy, PyString, PyTuple};
 use scouter_span::view::{self, SpanView, ValueView};
-use scouter_span::{SpanContext, SpanKind, StatusCode, TraceFlags, TraceState};
+use scouter_span::{SpanContext, StatusCode, TraceFlags, TraceState};
 
-use super::Span;
 use crate::context::span_context;
 use crate::otel::otel;
+
+/// Bit 9 of OTLP's flags: the parent came from elsewhere.
+const REMOTE: u32 = 0x200;
 
 /// Something that happened while a span ran.
 #[pyclass(frozen, get_all, module = "scouter._scouter")]
@@ -19,35 +20,6 @@ pub(crate) struct Event {
     timestamp: u64,
     attributes: Py<PyAny>,
     dropped_attributes: u32,
-}
-
-/// What spans belong to.
-#[pyclass(frozen, get_all, module = "scouter._scouter")]
-pub(crate) struct Resource {
-    pub(crate) attributes: Py<PyAny>,
-    pub(crate) schema_url: String,
-}
-
-/// The library or component that records spans.
-#[pyclass(frozen, get_all, name = "InstrumentationScope", module = "scouter._scouter")]
-pub(crate) struct Scope {
-    pub(crate) name: String,
-    pub(crate) version: Option<String>,
-    pub(crate) schema_url: Option<String>,
-    pub(crate) attributes: Py<PyAny>,
-}
-
-#[pymethods]
-impl Resource {
-    /// The resource as JSON text.
-    #[pyo3(signature = (indent=Some(4)))]
-    fn to_json<'py>(slf: &Bound<'py, Self>, indent: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("scouter.tracing._readable")?.getattr("resource_to_json")?.call1((slf, indent))
-    }
-}
-
-fn bytes_of(span: &Span) -> Vec<u8> {
-    span.read(|_, view| view.bytes().to_vec()).unwrap_or_default()
 }
 
 fn value<'py>(py: Python<'py>, value: ValueView<'_>) -> PyResult<Bound<'py, PyAny>> {
@@ -87,29 +59,23 @@ pub(crate) fn proxy<'py>(py: Python<'py>, attributes: view::Attributes<'_>) -> P
     Ok(PyMappingProxy::new(py, dict.as_mapping()).into_any())
 }
 
-pub(super) fn attributes<'py>(span: &Span, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    proxy(py, SpanView::new(&bytes_of(span)).attributes())
+/// The context of a span, from its bytes. `None` for bytes without ids, which no span of this process has.
+pub(super) fn context(view: SpanView<'_>) -> Option<SpanContext> {
+    let flags = TraceFlags::from_bits(view.flags() as u8);
+    let mut context = SpanContext::new(view.trace_id().ok()?, view.span_id().ok()?, flags);
+    context.trace_state = TraceState::parse(view.trace_state()).unwrap_or_default();
+    Some(context)
 }
 
-pub(super) fn kind(span: &Span, py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let kind = span.read(|_, view| view.kind()).unwrap_or(SpanKind::Internal);
-    Ok(otel(py)?.kind(kind).clone_ref(py))
+/// The context of a span's parent. OTLP does not say the parent's flags.
+pub(super) fn parent(view: SpanView<'_>, flags: TraceFlags) -> Option<SpanContext> {
+    let mut parent = SpanContext::new(view.trace_id().ok()?, view.parent_span_id()?, flags);
+    parent.is_remote = view.flags() & REMOTE != 0;
+    parent.trace_state = TraceState::parse(view.trace_state()).unwrap_or_default();
+    Some(parent)
 }
 
-pub(super) fn parent<'py>(span: &Span, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let flags = span.lock().parent_flags;
-    let parent = span.read(|own, view| {
-        let mut parent = SpanContext::new(own.context().trace_id, view.parent_span_id()?, flags);
-        // Bit 9 of OTLP's flags: the parent came from elsewhere.
-        parent.is_remote = view.flags() & 0x200 != 0;
-        parent.trace_state = own.context().trace_state.clone();
-        Some(parent)
-    });
-    parent.flatten().map(|parent| span_context(py, &parent)).transpose()
-}
-
-pub(super) fn events<'py>(span: &Span, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-    let bytes = bytes_of(span);
+pub(super) fn events<'py>(py: Python<'py>, view: SpanView<'_>) -> PyResult<Bound<'py, PyTuple>> {
     let event = |event: view::Event<'_>| {
         Bound::new(
             py,
@@ -121,32 +87,36 @@ pub(super) fn events<'py>(span: &Span, py: Python<'py>) -> PyResult<Bound<'py, P
             },
         )
     };
-    let events: Vec<_> = SpanView::new(&bytes).events().map(event).collect::<PyResult<_>>()?;
+    let events: Vec<_> = view.events().map(event).collect::<PyResult<_>>()?;
     PyTuple::new(py, events)
 }
 
-pub(super) fn links<'py>(span: &Span, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-    let bytes = bytes_of(span);
+pub(super) fn links<'py>(py: Python<'py>, view: SpanView<'_>) -> PyResult<Bound<'py, PyTuple>> {
     let mut links = Vec::new();
-    for link in SpanView::new(&bytes).links() {
+    for link in view.links() {
         let (Ok(trace_id), Ok(span_id)) = (link.trace_id(), link.span_id()) else { continue };
         let mut to = SpanContext::new(trace_id, span_id, TraceFlags::from_bits(link.flags() as u8));
-        to.is_remote = link.flags() & 0x200 != 0;
+        to.is_remote = link.is_remote();
         to.trace_state = TraceState::parse(link.trace_state()).unwrap_or_default();
-        let attributes = attributes_dict(py, link.attributes())?;
+        let mut attributes = attributes_dict(py, link.attributes())?.into_any();
+        let dropped = link.dropped_attributes_count();
+        if dropped > 0 {
+            // The one kind of mapping of which a link of OpenTelemetry's says how many attributes it lacks.
+            attributes = otel(py)?.bounded_attributes.bind(py).call1((py.None(), attributes))?;
+            attributes.setattr("dropped", dropped)?;
+        }
         links.push(otel(py)?.link.bind(py).call1((span_context(py, &to)?, attributes))?);
     }
     PyTuple::new(py, links)
 }
 
-pub(super) fn status<'py>(span: &Span, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let (code, words) = span
-        .read(|span, _| {
-            let (code, words) = span.status();
-            (code, words.to_owned())
-        })
-        .unwrap_or((StatusCode::Unset, String::new()));
+pub(super) fn status<'py>(py: Python<'py>, code: StatusCode, words: &str) -> PyResult<Bound<'py, PyAny>> {
     let otel = otel(py)?;
     let words = Some(words).filter(|words| !words.is_empty());
     otel.status.bind(py).call1((otel.status_code(code), words))
+}
+
+/// The span as JSON text, in the form in which OpenTelemetry's console exporter prints it.
+pub(super) fn to_json<'py>(span: &Bound<'py, PyAny>, indent: Option<i32>) -> PyResult<Bound<'py, PyAny>> {
+    span.py().import("scouter.tracing._readable")?.getattr("to_json")?.call1((span, indent))
 }

@@ -18,10 +18,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .._scouter import FinishedSpan
     from .._scouter import Span as ScouterSpan
     from .._scouter import Tracer as ScouterTracer
     from ..batch import BatchConfig
-    from .exporters import GrpcSpanExporter, HttpSpanExporter, OtelExportConfig
+    from .exporters import (
+        GrpcSpanExporter,
+        HttpSpanExporter,
+        OtelExportConfig,
+        StdoutSpanExporter,
+        TestSpanExporter,
+    )
     from .instrumentor import ScouterInstrumentor, instrument, uninstrument
     from .kinds import SpanKind
     from .manual import flush_tracer, get_tracer, init_tracer, shutdown_tracer
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaggagePropagator",
     "BatchConfig",
+    "FinishedSpan",
     "GrpcSpanExporter",
     "HttpSpanExporter",
     "OtelExportConfig",
@@ -47,6 +55,8 @@ __all__ = [
     "ScouterTracerProvider",
     "ScouterTracingMiddleware",
     "SpanKind",
+    "StdoutSpanExporter",
+    "TestSpanExporter",
     "TraceContextPropagator",
     "TracerProvider",
     "extract_span_context_from_headers",
@@ -63,6 +73,7 @@ __all__ = [
 _HOMES = {
     "BaggagePropagator": (".propagation", "BaggagePropagator"),
     "BatchConfig": ("..batch", "BatchConfig"),
+    "FinishedSpan": (".._scouter", "FinishedSpan"),
     "GrpcSpanExporter": (".exporters", "GrpcSpanExporter"),
     "HttpSpanExporter": (".exporters", "HttpSpanExporter"),
     "OtelExportConfig": (".exporters", "OtelExportConfig"),
@@ -72,6 +83,8 @@ _HOMES = {
     "ScouterTracerProvider": (".provider", "TracerProvider"),
     "ScouterTracingMiddleware": (".middleware", "ScouterTracingMiddleware"),
     "SpanKind": (".kinds", "SpanKind"),
+    "StdoutSpanExporter": (".exporters", "StdoutSpanExporter"),
+    "TestSpanExporter": (".exporters", "TestSpanExporter"),
     "TraceContextPropagator": (".propagation", "TraceContextPropagator"),
     "TracerProvider": (".provider", "TracerProvider"),
     "extract_span_context_from_headers": (".propagation", "extract_span_context_from_headers"),

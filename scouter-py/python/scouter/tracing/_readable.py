@@ -9,10 +9,10 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
-from .._scouter import Resource, Span
+from .._scouter import FinishedSpan, Resource, Span
 
 
-def to_json(span: Span, indent: int | None = 4) -> str:
+def to_json(span: Span | FinishedSpan, indent: int | None = 4) -> str:
     """A span, running or finished."""
     status = {"status_code": span.status.status_code.name}
     if span.status.description:

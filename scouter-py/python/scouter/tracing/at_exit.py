@@ -19,6 +19,7 @@ FLUSH_DEADLINE_MILLIS = 5_000
 """How long the end of the process, or ``uninstrument()``, waits for spans to be sent."""
 
 _living: WeakSet[TracerProvider] = WeakSet()
+_held: set[TracerProvider] = set()
 
 
 class _Children:
@@ -58,6 +59,16 @@ def watch(provider: TracerProvider) -> None:
     """Ends the provider in time when the process ends before anybody else did."""
     _living.add(provider)
     _children.arrange()
+
+
+def hold(provider: TracerProvider) -> None:
+    """Keeps the provider until its end, also when the program has no reference to it any more."""
+    _held.add(provider)
+
+
+def let_go(provider: TracerProvider) -> None:
+    """The provider has come to its end."""
+    _held.discard(provider)
 
 
 def end_all() -> None:

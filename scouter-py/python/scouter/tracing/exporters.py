@@ -1,4 +1,4 @@
-"""The optional second destination: an OpenTelemetry collector."""
+"""The destinations beside Scouter: OpenTelemetry collectors, and every exporter there is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from typing import Any, ClassVar, TypeAlias
 
 from .. import arguments
 from ..network import CompressionType, Destination
+from . import plugins
+from .local_exporters import StdoutSpanExporter, TestSpanExporter
+from .plugins import SpanExporterLike
 
-__all__ = ["GrpcSpanExporter", "HttpSpanExporter", "OtelExportConfig", "SpanExporterConfig"]
+__all__ = [
+    "ExporterConfig",
+    "GrpcSpanExporter",
+    "HttpSpanExporter",
+    "OtelExportConfig",
+    "SpanExporterConfig",
+    "StdoutSpanExporter",
+    "TestSpanExporter",
+]
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -80,7 +91,7 @@ class SpanExporterConfig:
 
     def _exporter(self) -> dict[str, Any]:
         settings = (self.export_config or OtelExportConfig())._exporter(self._KIND)
-        return {**settings, "sample_ratio": self.sample_ratio, "batch": self.batch_export, "content": "protobuf"}
+        return {**settings, "name": "otel", "sample_ratio": self.sample_ratio, "batch": self.batch_export}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +122,62 @@ class GrpcSpanExporter(SpanExporterConfig):
     _KIND: ClassVar[str] = "grpc"
 
 
-ExporterConfig: TypeAlias = HttpSpanExporter | GrpcSpanExporter
-"""What ``exporter`` may be."""
+AnExporter: TypeAlias = SpanExporterConfig | StdoutSpanExporter | TestSpanExporter | SpanExporterLike
+"""One exporter: of this package, or of the OpenTelemetry SDK."""
+
+ExporterConfig: TypeAlias = AnExporter | list[AnExporter] | tuple[AnExporter, ...]
+"""What ``exporter`` may be: one exporter, or several."""
+
+
+def gather(given: ExporterConfig | None) -> list[dict[str, Any]] | None:
+    """The settings of the exporters that code names, else ``OTEL_TRACES_EXPORTER``; ``None`` leaves it to the variables."""
+    if given is None:
+        return _from_environment()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return _with_names([_settings(exporter) for exporter in several])
+
+
+def _settings(exporter: object) -> dict[str, Any]:
+    if isinstance(exporter, (HttpSpanExporter, GrpcSpanExporter, StdoutSpanExporter, TestSpanExporter)):
+        return exporter._exporter()
+    expected = "HttpSpanExporter, GrpcSpanExporter, StdoutSpanExporter or TestSpanExporter, or any SpanExporter"
+    checked: object = plugins.checked("exporter", exporter, SpanExporterLike, expected)  # type: ignore[type-abstract]
+    return {"kind": "object", "object": checked, "name": type(checked).__name__}
+
+
+def _with_names(exporters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with a name of its own, by which ``stats()`` tells them apart."""
+    taken = {"scouter"}
+    for exporter in exporters:
+        name = first = exporter.get("name", "kept")
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{first}-{number}"
+        taken.add(name)
+        exporter["name"] = name
+    return exporters
+
+
+def _from_environment() -> list[dict[str, Any]] | None:
+    names = [name.strip() for name in plugins.variable("OTEL_TRACES_EXPORTER").split(",") if name.strip()]
+    if set(names) <= {"none", "otlp"}:
+        return None
+    exporters: list[dict[str, Any]] = []
+    for name in dict.fromkeys(names):
+        if name == "none":
+            continue
+        if name == "otlp":
+            exporters.append(_otlp()._exporter())
+        elif name == "console":
+            exporters.append(StdoutSpanExporter()._exporter())
+        else:
+            found = plugins.named("opentelemetry_traces_exporter", "OTEL_TRACES_EXPORTER", name)
+            if isinstance(found, SpanExporterLike):
+                exporters.append(_settings(found))
+    return _with_names(exporters)
+
+
+def _otlp() -> SpanExporterConfig:
+    protocol = plugins.variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or plugins.variable("OTEL_EXPORTER_OTLP_PROTOCOL")
+    return GrpcSpanExporter() if protocol == "grpc" else HttpSpanExporter()

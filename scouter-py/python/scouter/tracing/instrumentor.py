@@ -73,14 +73,14 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         Args:
             transport_config: How spans get to Scouter; HTTP to ``http://localhost:8000`` by default.
-            exporter: The collector that gets every span too.
+            exporter: Who gets every span too: a collector, any exporter of the OpenTelemetry SDK, or a list of them.
             batch_config: How spans are gathered before they are sent.
             sample_ratio: What share of the traces is recorded, from 0.0 to 1.0. Beats the exporter's own ratio.
             scouter_queue: No record queues in this version; only ``None``.
             attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not
                 set it.
-            **kwargs: ``resource`` and ``span_limits`` as for :class:`TracerProvider`, and what every OpenTelemetry
-                instrumentor takes.
+            **kwargs: ``resource``, ``span_limits``, ``sampler`` and ``id_generator`` as for :class:`TracerProvider`, and
+                what every OpenTelemetry instrumentor takes.
 
         Raises:
             ConfigError: an argument has a value that cannot work.

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..batch import BatchConfig
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
-    from .settings import ResourceLike, SpanLimitsLike
+    from .plugins import IdGeneratorLike, SamplerLike
+    from .resources import ResourceLike
+    from .settings import SpanLimitsLike
 
 __all__ = ["flush_tracer", "get_tracer", "init_tracer", "shutdown_tracer"]
 
@@ -39,14 +41,16 @@ def init_tracer(
     *,
     resource: ResourceLike | Mapping[str, Any] | None = None,
     span_limits: SpanLimitsLike | None = None,
+    sampler: SamplerLike | None = None,
+    id_generator: IdGeneratorLike | None = None,
 ) -> Tracer:
     """A tracer with a pipeline of its own. Nothing global changes; every call makes another, independent pipeline.
 
     Args:
         service_name: The service that spans belong to.
         scope: The name of the instrumentation scope; the service's name when left out, else ``scouter``.
-        transport_config, exporter, batch_config, sample_ratio, scouter_queue, attributes, resource, span_limits: As for
-            :class:`TracerProvider`.
+        transport_config, exporter, batch_config, sample_ratio, scouter_queue, attributes, resource, span_limits, sampler,
+            id_generator: As for :class:`TracerProvider`.
 
     Raises:
         ConfigError: an argument has a value that cannot work.
@@ -71,6 +75,8 @@ def init_tracer(
         attributes,
         resource=resource,
         span_limits=span_limits,
+        sampler=sampler,
+        id_generator=id_generator,
     )
     _made.add(provider)
     _latest[:] = [provider]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .. import _scouter
-from . import at_exit, settings
+from . import at_exit, plugins, settings
+from .plugins import SpanProcessorLike
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from ..batch import BatchConfig
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
-    from .settings import ResourceLike, SpanLimitsLike
+    from .plugins import IdGeneratorLike, SamplerLike
+    from .resources import ResourceLike
+    from .settings import SpanLimitsLike
 
 __all__ = ["TracerProvider"]
 
@@ -31,7 +34,8 @@ class TracerProvider(_scouter.TracerProvider):
 
     Args:
         transport_config: How spans get to Scouter; HTTP to ``http://localhost:8000`` by default.
-        exporter: The collector that gets every span too.
+        exporter: Who gets every span too: an :class:`HttpSpanExporter` or :class:`GrpcSpanExporter` for a collector, a
+            :class:`StdoutSpanExporter`, a :class:`TestSpanExporter`, any exporter of the OpenTelemetry SDK, or a list.
         batch_config: How spans are gathered before they are sent.
         sample_ratio: What share of the traces is recorded, from 0.0 to 1.0; a trace that has begun elsewhere follows
             what was decided there. Beats the exporter's own ratio.
@@ -39,6 +43,10 @@ class TracerProvider(_scouter.TracerProvider):
         attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not set it.
         resource: What describes the process, as a dict or as an OpenTelemetry ``Resource``.
         span_limits: Limits as the OpenTelemetry SDK makes them.
+        sampler: Which spans are recorded, instead of ``sample_ratio``: any sampler of the OpenTelemetry SDK, or an object
+            with the methods of one.
+        id_generator: Where trace and span ids come from: any id generator of the OpenTelemetry SDK, or an object with
+            the methods of one.
 
     Raises:
         ConfigError: an argument has a value that cannot work.
@@ -56,6 +64,8 @@ class TracerProvider(_scouter.TracerProvider):
         *,
         resource: ResourceLike | Mapping[str, Any] | None = None,
         span_limits: SpanLimitsLike | None = None,
+        sampler: SamplerLike | None = None,
+        id_generator: IdGeneratorLike | None = None,
     ) -> Self:
         provider = super().__new__(
             cls,
@@ -68,10 +78,33 @@ class TracerProvider(_scouter.TracerProvider):
                 attributes=attributes,
                 resource=resource,
                 span_limits=span_limits,
+                sampler=sampler,
+                id_generator=id_generator,
             ),
         )
         at_exit.watch(provider)
         return provider
+
+    def add_span_processor(self, span_processor: SpanProcessorLike) -> None:
+        """Tells a span processor of every span from now on, in the order in which processors were added.
+
+        Any processor of the OpenTelemetry SDK works, and any object with ``on_start`` and ``on_end``. What one raises is
+        counted in :meth:`stats` and logged, and goes no further. Spans that a processor makes while it is told of another
+        one are exported, but processors are not told of them.
+
+        Raises:
+            ConfigTypeError: it is no span processor.
+        """
+        expected = "opentelemetry.sdk.trace.SpanProcessor"
+        plugins.checked("span_processor", span_processor, SpanProcessorLike, expected)  # type: ignore[type-abstract]
+        super().add_span_processor(span_processor)
+        # A processor may hold spans back, so its provider is not just forgotten with the last reference to it.
+        at_exit.hold(self)
+
+    def shutdown(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes, and records nothing from then on; false when not everything arrived in time."""
+        at_exit.let_go(self)
+        return super().shutdown(timeout_millis)
 
     def get_tracer(
         self,

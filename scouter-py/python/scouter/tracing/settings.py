@@ -7,11 +7,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from .. import arguments
 from ..batch import BatchConfig
-from ..errors import ConfigError, ConfigTypeError
+from ..errors import ConfigError
 from ..transport import GrpcConfig, HttpConfig, MockConfig, TransportConfig
-from .exporters import ExporterConfig, GrpcSpanExporter, HttpSpanExporter
+from . import exporters, plugins, resources, sampling
+from .exporters import ExporterConfig
+from .plugins import IdGeneratorLike, SamplerLike
+from .resources import ResourceLike
 
-__all__ = ["ResourceLike", "SpanLimitsLike", "gather"]
+__all__ = ["SpanLimitsLike", "gather"]
 
 _SERVICE = "service."
 _NO_LIMIT = 2**31 - 1
@@ -25,19 +28,6 @@ _LIMITS = {
     "max_event_attributes": "event_attributes",
     "max_link_attributes": "link_attributes",
 }
-
-
-@runtime_checkable
-class ResourceLike(Protocol):
-    """A resource as the OpenTelemetry SDK makes them."""
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """What describes the process."""
-
-    @property
-    def schema_url(self) -> str:
-        """Where the attribute names are defined."""
 
 
 @runtime_checkable
@@ -62,6 +52,8 @@ def gather(
     attributes: Mapping[str, Any] | None = None,
     resource: ResourceLike | Mapping[str, Any] | None = None,
     span_limits: SpanLimitsLike | None = None,
+    sampler: SamplerLike | None = None,
+    id_generator: IdGeneratorLike | None = None,
 ) -> dict[str, Any]:
     """Checks the arguments and gathers the settings they make.
 
@@ -71,7 +63,10 @@ def gather(
     """
     settings: dict[str, Any] = {}
     described, defaults = _attributes(attributes)
-    described = {**_resource(resource, settings), **described}
+    found, schema_url = resources.gather(resource)
+    described = {**found, **described}
+    if schema_url:
+        settings["resource_schema_url"] = schema_url
     if service_name is not None:
         described["service.name"] = arguments.text("service_name", service_name)
     name = described.pop("service.name", None)
@@ -83,28 +78,34 @@ def gather(
         settings["default_attributes"] = defaults
     if transport_config is not None:
         if not isinstance(transport_config, (HttpConfig, GrpcConfig, MockConfig)):
-            raise _wrong("transport_config", transport_config, "HttpConfig, GrpcConfig or MockConfig")
+            raise plugins.wrong("transport_config", transport_config, "HttpConfig, GrpcConfig or MockConfig")
         settings["transport"] = transport_config._transport()
-    if exporter is not None:
-        if not isinstance(exporter, (HttpSpanExporter, GrpcSpanExporter)):
-            raise _wrong("exporter", exporter, "HttpSpanExporter or GrpcSpanExporter")
-        settings["exporter"] = exporter._exporter()
+    destinations = exporters.gather(exporter)
+    if destinations is not None:
+        settings["exporters"] = destinations
     if batch_config is not None:
         if not isinstance(batch_config, BatchConfig):
-            raise _wrong("batch_config", batch_config, "BatchConfig")
+            raise plugins.wrong("batch_config", batch_config, "BatchConfig")
         settings["batch"] = batch_config._settings()
     if sample_ratio is not None:
         settings["sample_ratio"] = arguments.ratio("sample_ratio", sample_ratio)
+        if sampler is not None:
+            raise ConfigError("sample_ratio and sampler exclude each other: give one of the two")
+    elif sampler is not None:
+        expected = "opentelemetry.sdk.trace.sampling.Sampler"
+        settings["sampler"] = sampling.described(
+            plugins.checked("sampler", sampler, SamplerLike, expected)  # type: ignore[type-abstract]
+        )
+    elif (named := sampling.from_environment()) is not None:
+        settings["sampler"] = named
+    generator = _id_generator(id_generator)
+    if generator is not None:
+        settings["id_generator"] = generator
     if span_limits is not None:
         settings["limits"] = _limits(span_limits)
     if scouter_queue is not None:
         raise ConfigError("scouter_queue was given, but this version has no record queues yet: leave it out")
     return settings
-
-
-def _wrong(name: str, value: object, expected: str) -> ConfigTypeError:
-    shown = f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
-    return ConfigTypeError(f"{name} is {shown}: give an object of {expected}")
 
 
 def _attributes(given: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -115,21 +116,21 @@ def _attributes(given: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[s
     return described, defaults
 
 
-def _resource(given: ResourceLike | Mapping[str, Any] | None, settings: dict[str, Any]) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return arguments.attributes("resource", given)
-    if not isinstance(given, ResourceLike):
-        raise _wrong("resource", given, "opentelemetry.sdk.resources.Resource, or a dict")
-    if given.schema_url:
-        settings["resource_schema_url"] = given.schema_url
-    return arguments.attributes("resource", given.attributes)
+def _id_generator(given: IdGeneratorLike | None) -> IdGeneratorLike | None:
+    """The id generator that code gives, else the one of an installed package that a variable names."""
+    if given is not None:
+        expected = "opentelemetry.sdk.trace.id_generator.IdGenerator"
+        return plugins.checked("id_generator", given, IdGeneratorLike, expected)  # type: ignore[type-abstract]
+    name = plugins.variable("OTEL_PYTHON_ID_GENERATOR")
+    if name in ("", "random"):
+        return None
+    found = plugins.named("opentelemetry_id_generator", "OTEL_PYTHON_ID_GENERATOR", name)
+    return found if isinstance(found, IdGeneratorLike) else None
 
 
 def _limits(given: SpanLimitsLike) -> dict[str, int]:
     if not isinstance(given, SpanLimitsLike):
-        raise _wrong("span_limits", given, "opentelemetry.sdk.trace.SpanLimits")
+        raise plugins.wrong("span_limits", given, "opentelemetry.sdk.trace.SpanLimits")
     limits = {}
     for theirs, ours in _LIMITS.items():
         value = getattr(given, theirs, None)

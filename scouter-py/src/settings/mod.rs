@@ -2,33 +2,39 @@
 //!
 //! The package has checked types and ranges; here a value that is missing or `None` leaves the environment's.
 
+mod destinations;
+mod sampling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 use scouter::transport::Compression;
-use scouter::{Attribute, Attributes, Collector, Connection, Environment, Protocol, Settings};
-use scouter_span::wire::write_value;
-use scouter_span::{Ratio, Value};
+use scouter::{Attribute, Attributes, Connection, Environment, Protocol, Settings};
+use scouter_span::{OwnedValue, Ratio};
 
 use crate::errors;
 use crate::memory::MemoryTransport;
+use crate::plugins::{Ids, Plugins};
 use crate::report::Logger;
 use crate::value::TakenAttributes;
 
-/// Reads the settings of a provider.
-pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
+/// Reads the settings of a provider, and its plug-ins.
+pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     let py = given.py();
-    let (transport, exporter) = (dict(given, "transport")?, dict(given, "exporter")?);
-    let environment = Environment::process();
-    let environment =
-        if says_where(transport.as_ref())? { environment.without(&["SCOUTER_SERVER_URI"]) } else { environment };
-    let environment = if says_where(exporter.as_ref())? {
-        environment.without(&["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
-    } else {
-        environment
-    };
+    let transport = dict(given, "transport")?;
+    let mut environment = Environment::process();
+    if says_where(transport.as_ref())? {
+        environment = environment.without(&["SCOUTER_SERVER_URI"]);
+    }
+    if item(given, "exporters")?.is_some() {
+        // The Python package has read it, and code that names exporters beats it.
+        environment = environment.without(&["OTEL_TRACES_EXPORTER"]);
+    }
+    if item(given, "sampler")?.is_some() || item(given, "sample_ratio")?.is_some() {
+        environment = environment.without(&["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"]);
+    }
     let fail = |error: scouter::Error| errors::config(py, &error.to_string());
     let mut settings = Settings::from_environment(&environment).map_err(fail)?;
     settings.language = "python";
@@ -41,15 +47,9 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
         settings.server.protocol = protocol(&transport)?;
         fill(&mut settings.server, &transport, "uri").map_err(|error| error.raised(py))?;
     }
-    if let Some(exporter) = exporter {
-        let mut complaints = Vec::new();
-        let mut connection =
-            Connection::collector(protocol(&exporter)?, &environment, &mut complaints).map_err(fail)?;
-        settings.complaints.append(&mut complaints);
-        fill(&mut connection, &exporter, "endpoint").map_err(|error| error.raised(py))?;
-        let sample_ratio = ratio(&exporter)?.unwrap_or(Ratio::ALL);
-        let batch = get(&exporter, "batch")?.unwrap_or(true);
-        settings.collectors = vec![Collector { name: "otel".to_owned(), connection, sample_ratio, batch }];
+    let mut plugins = Plugins::default();
+    if let Some(exporters) = item(given, "exporters")? {
+        destinations::read(&mut settings, &mut plugins, given, &exporters, &environment)?;
     }
     if let Some(batch) = dict(given, "batch")? {
         read_batch(&mut settings, &batch)?;
@@ -60,7 +60,14 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
     if let Some(ratio) = ratio(given)? {
         settings.sample_ratio(ratio);
     }
-    Ok(settings)
+    if let Some(sampler) = item(given, "sampler")? {
+        settings.sampler = sampling::sampler(&sampler, &mut plugins)?;
+    }
+    if let Some(generator) = item(given, "id_generator")? {
+        plugins.asks = true;
+        settings.ids = Some(Arc::new(Ids::new(generator.unbind(), Arc::clone(&plugins.failures))));
+    }
+    Ok((settings, plugins))
 }
 
 /// Whether a transport's settings leave no question for the environment.
@@ -111,24 +118,20 @@ fn dict<'py>(from: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py
 }
 
 /// Attributes that outlive the mapping they come from.
-pub(crate) fn owned(attributes: Option<&Bound<'_, PyAny>>) -> Attributes {
+pub(crate) fn owned(attributes: Option<&Bound<'_, PyAny>>) -> Vec<(String, OwnedValue)> {
     let taken = TakenAttributes::from(attributes, usize::MAX);
-    let own = |value: Value<'_>| match value {
-        Value::Bool(value) => Attribute::Bool(value),
-        Value::I64(value) => Attribute::I64(value),
-        Value::F64(value) => Attribute::F64(value),
-        Value::Str(text) => Attribute::Str(text.to_owned()),
-        other => {
-            let mut content = Vec::new();
-            write_value(&mut content, other, usize::MAX);
-            Attribute::Encoded(content)
-        }
-    };
-    taken.iter().map(|(key, value)| (key.to_owned(), own(value))).collect()
+    taken.iter().map(|(key, value)| (key.to_owned(), OwnedValue::from(value))).collect()
 }
 
 fn attributes(from: &Bound<'_, PyDict>, name: &str) -> PyResult<Attributes> {
-    Ok(owned(item(from, name)?.as_ref()))
+    let own = |value| match value {
+        OwnedValue::Bool(value) => Attribute::Bool(value),
+        OwnedValue::I64(value) => Attribute::I64(value),
+        OwnedValue::F64(value) => Attribute::F64(value),
+        OwnedValue::Str(text) => Attribute::Str(text),
+        OwnedValue::Encoded(content) => Attribute::Encoded(content),
+    };
+    Ok(owned(item(from, name)?.as_ref()).into_iter().map(|(key, value)| (key, own(value))).collect())
 }
 
 fn ratio(from: &Bound<'_, PyDict>) -> PyResult<Option<Ratio>> {
