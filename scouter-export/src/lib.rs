@@ -21,6 +21,8 @@ mod observer;
 mod pipeline;
 mod queue;
 mod report;
+#[cfg(feature = "opentelemetry-sdk")]
+pub mod sdk;
 mod stats;
 mod worker;
 
@@ -31,5 +33,5 @@ pub use error::{Error, ErrorKind, FlushError};
 pub use observer::{ExportError, ExportObserver, ExportOperation};
 pub use pipeline::{Pipeline, PipelineBuilder};
 pub use report::{Report, Reporter, TracingReporter};
-pub use stats::{DestinationStats, DropReason, Dropped, Latency, Stats};
+pub use stats::{DestinationStats, DropReason, Dropped, Instrument, Latency, Metric, MetricValue, Stats};
 pub use worker::Worker;

@@ -212,7 +212,8 @@ impl Shared {
         let before = base.ended + base.abandoned;
         let started = counters.map_or(ended, |counters| counters.started.get().saturating_sub(before));
         let destinations = self.outlets.iter().zip(fates).map(|(outlet, fates)| {
-            let mut stats = outlet.counters.stats(&outlet.destination.name, fates, accepted);
+            let Destination { name, simple, .. } = &outlet.destination;
+            let mut stats = outlet.counters.stats(name, *simple, fates, accepted);
             stats.dropped.add(DropReason::QueueFull, turned_away.full);
             stats.dropped.add(DropReason::Shutdown, turned_away.shut);
             stats.dropped.add(DropReason::NeverEnded, abandoned);

@@ -131,12 +131,13 @@ impl DestinationCounters {
     }
 
     /// The statistics, given the fates read before and the spans accepted by now.
-    pub(crate) fn stats(&self, name: &str, fates: Fates, accepted: u64) -> DestinationStats {
+    pub(crate) fn stats(&self, name: &str, simple: bool, fates: Fates, accepted: u64) -> DestinationStats {
         let requests = self.requests.load(Ordering::Relaxed);
         let submitted = self.submitted.load(Ordering::Relaxed);
         let queued = accepted.saturating_sub(fates.total());
         DestinationStats {
             name: name.to_owned(),
+            simple,
             exported: fates.exported,
             thinned: fates.thinned,
             dropped: fates.dropped,

@@ -2,12 +2,14 @@
 
 mod counters;
 mod latency;
+mod metric;
 
 use std::fmt;
 use std::ops::Index;
 
 pub(crate) use counters::{DestinationCounters, Stage};
 pub use latency::Latency;
+pub use metric::{Instrument, Metric, MetricValue};
 
 /// Why a span did not arrive. This list is closed: whatever happens to a span, it is one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +66,8 @@ pub struct Stats {
 pub struct DestinationStats {
     /// The destination's name.
     pub name: String,
+    /// Whether it gets every span by itself.
+    pub simple: bool,
     /// Spans that the receiver has taken.
     pub exported: u64,
     /// Spans that this destination's own ratio left out.
