@@ -34,7 +34,7 @@ def _failures(flavour: Flavour, trial: Trial) -> Any:
             attempt(flavour, trial.closed_uri),
             attempt(flavour, f"{trial.uri}/reset"),
             attempt(flavour, f"{trial.uri}/broken"),
-            attempt(flavour, f"{trial.uri}/hang", timeout=0.3),
+            attempt(flavour, f"{trial.uri}/hang", timeout=0.5),
         ]
         trial.echo.awaits_hanging()
     return [*outcomes, attempt(flavour, trial.closed_uri)]

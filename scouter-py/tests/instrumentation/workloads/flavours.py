@@ -83,7 +83,7 @@ class Asynchronous(Flavour):
         """A request inside of ``wait_for``."""
 
         async def main() -> str:
-            return await self._outcome(asyncio.wait_for(self.fetch(f"{trial.uri}/hang"), 0.3))
+            return await self._outcome(asyncio.wait_for(self.fetch(f"{trial.uri}/hang"), 0.5))
 
         result = asyncio.run(main())
         trial.echo.awaits_hanging()
