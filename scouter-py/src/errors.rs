@@ -17,6 +17,11 @@ pub(crate) fn config(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ConfigError", text)
 }
 
+/// An argument of the wrong type.
+pub(crate) fn config_type(py: Python<'_>, text: &str) -> PyErr {
+    raise(py, "ConfigTypeError", text)
+}
+
 /// The server answered with an error.
 pub(crate) fn server(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ServerError", text)

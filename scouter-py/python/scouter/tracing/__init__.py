@@ -14,6 +14,7 @@ Names are loaded when they are first used.
 from __future__ import annotations
 
 import logging
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .._scouter import Span as ScouterSpan
     from .._scouter import Tracer as ScouterTracer
     from ..batch import BatchConfig
+    from .environment import EnvironmentGetter, EnvironmentSetter, context_from_environment, environment_for_child
     from .exporters import (
         GrpcSpanExporter,
         HttpSpanExporter,
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from .kinds import SpanKind
     from .manual import flush_tracer, get_tracer, init_tracer, shutdown_tracer
     from .middleware import ScouterTracingMiddleware
+    from .opencensus import OpenCensusBinaryPropagator
     from .propagation import (
         BaggagePropagator,
+        BaggageValue,
         TraceContextPropagator,
         extract_span_context_from_headers,
         get_tracing_headers_from_current_span,
@@ -44,10 +48,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaggagePropagator",
+    "BaggageValue",
     "BatchConfig",
+    "EnvironmentGetter",
+    "EnvironmentSetter",
     "FinishedSpan",
     "GrpcSpanExporter",
     "HttpSpanExporter",
+    "OpenCensusBinaryPropagator",
     "OtelExportConfig",
     "ScouterInstrumentor",
     "ScouterSpan",
@@ -59,6 +67,8 @@ __all__ = [
     "TestSpanExporter",
     "TraceContextPropagator",
     "TracerProvider",
+    "context_from_environment",
+    "environment_for_child",
     "extract_span_context_from_headers",
     "flush_tracer",
     "get_tracer",
@@ -72,10 +82,14 @@ __all__ = [
 # Name: the module it lives in, and what it is called there.
 _HOMES = {
     "BaggagePropagator": (".propagation", "BaggagePropagator"),
+    "BaggageValue": (".propagation", "BaggageValue"),
     "BatchConfig": ("..batch", "BatchConfig"),
+    "EnvironmentGetter": (".environment", "EnvironmentGetter"),
+    "EnvironmentSetter": (".environment", "EnvironmentSetter"),
     "FinishedSpan": (".._scouter", "FinishedSpan"),
     "GrpcSpanExporter": (".exporters", "GrpcSpanExporter"),
     "HttpSpanExporter": (".exporters", "HttpSpanExporter"),
+    "OpenCensusBinaryPropagator": (".opencensus", "OpenCensusBinaryPropagator"),
     "OtelExportConfig": (".exporters", "OtelExportConfig"),
     "ScouterInstrumentor": (".instrumentor", "ScouterInstrumentor"),
     "ScouterSpan": (".._scouter", "Span"),
@@ -87,6 +101,8 @@ _HOMES = {
     "TestSpanExporter": (".exporters", "TestSpanExporter"),
     "TraceContextPropagator": (".propagation", "TraceContextPropagator"),
     "TracerProvider": (".provider", "TracerProvider"),
+    "context_from_environment": (".environment", "context_from_environment"),
+    "environment_for_child": (".environment", "environment_for_child"),
     "extract_span_context_from_headers": (".propagation", "extract_span_context_from_headers"),
     "flush_tracer": (".manual", "flush_tracer"),
     "get_tracer": (".manual", "get_tracer"),
@@ -112,3 +128,9 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+# With the name of a propagator that is not installed in it, OpenTelemetry's own module, which all its instrumentations
+# import, cannot be imported; ours imports it with what there is.
+if os.environ.get("OTEL_PROPAGATORS"):
+    import_module(".propagation", __name__)

@@ -19,22 +19,39 @@ from .provider import TracerProvider, provider_of
 _KEY = "fastapi.telemetry"
 
 
-def take_over(scope: MutableMapping[str, Any], tracer: trace.Tracer | None) -> _scouter.Span | None:
-    """FastAPI's span for this request, if it goes where the tracer's spans go; ``None`` when one must be opened.
+def destination(tracer: trace.Tracer | None) -> object:
+    """Where the spans of this tracer go: the same object for two tracers whose spans go to the same place."""
+    if tracer is None or isinstance(tracer, trace.ProxyTracer):
+        return trace.get_tracer_provider()
+    return provider_of(tracer) or tracer
+
+
+def take_over(scope: MutableMapping[str, Any], goes_to: object) -> trace.Span | None:
+    """FastAPI's span for this request, if it goes to this destination; ``None`` when one must be opened.
 
     FastAPI's further spans, for single steps of handling the request, are left out, so that what a handler records stands
     directly under the request.
     """
-    current = trace.get_tracer_provider()
-    if not isinstance(current, TracerProvider):
+    if goes_to is not trace.get_tracer_provider():
         return None
-    is_global = tracer is None or isinstance(tracer, trace.ProxyTracer) or provider_of(tracer) is current
     record: Any = scope.get(_KEY)
     span = getattr(record, "span", None)
-    if is_global and isinstance(span, _scouter.Span):
+    # Spans of another provider that was given to FastAPI are not ours to take.
+    if isinstance(span, _scouter.Span if isinstance(goes_to, TracerProvider) else trace.Span):
         if hasattr(record, "tracer"):
             record.tracer = None
         return span
-    if is_global:
-        scope.setdefault(_KEY, None)
+    leave_alone(scope)
     return None
+
+
+def leave_alone(scope: MutableMapping[str, Any]) -> None:
+    """Keeps FastAPI from opening a span for this request."""
+    scope.setdefault(_KEY, None)
+
+
+def tell_route(scope: MutableMapping[str, Any], template: str) -> None:
+    """Tells FastAPI the route that its span is named after, which it sets once more as it ends the span."""
+    record: Any = scope.get(_KEY)
+    if hasattr(record, "route"):
+        record.route = template

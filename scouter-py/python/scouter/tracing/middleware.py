@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from time import time_ns
 from typing import Any, TypeAlias
 
 from opentelemetry import baggage, context, trace
 from opentelemetry.context.context import Context
-from opentelemetry.propagators.textmap import Getter
+from opentelemetry.propagators.textmap import Getter, TextMapPropagator
 
-from ..errors import ConfigTypeError
-from . import failure, framework_span, http_attributes
-from .propagation import global_propagator
+from ..errors import ConfigError, ConfigTypeError
+from . import failure, framework_span, http_attributes, http_route
+from .propagation import current_propagator, global_propagator
 
 __all__ = ["ScouterTracingMiddleware"]
 
@@ -21,6 +23,23 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# In the scope while a request is handled: where the spans of it go that are open already.
+_TRACED = "scouter.traced"
+_EXCLUDED = "OTEL_PYTHON_EXCLUDED_URLS"
+
+# What of an answer is the last part, unless it says that more comes.
+_PARTS = {
+    "http.response.body": "more_body",
+    "http.response.trailers": "more_trailers",
+    "http.response.zerocopysend": "more_body",
+    "http.response.pathsend": "",
+    "websocket.http.response.body": "more_body",
+}
+# Websockets that ended as they should: normally, as one side went away, or without a code (RFC 6455, section 7.4.1).
+_FINE_CLOSES = (1000, 1001, 1005)
+# Websockets that the server ended because it could not go on: what 5xx is to a request (IANA's registry of close codes).
+_FAILED_CLOSES = range(1011, 1015)
+
 
 class ScouterTracingMiddleware:
     """Continues the caller's trace, or begins one, with a SERVER span around every request and websocket connection.
@@ -28,100 +47,180 @@ class ScouterTracingMiddleware:
     The span is named after the method and the route's template, where the framework knows one; it carries the attributes
     of OpenTelemetry's HTTP conventions, and its status is ERROR after an exception or a 5xx answer. It lasts until the
     answer is sent. The caller's baggage is current while the request is handled. Where FastAPI opens such a span itself, that
-    one is used. Example::
+    one is used, and a request that passes two of these middlewares has one span. Example::
 
         app.add_middleware(ScouterTracingMiddleware, tracer=tracer)
 
     Args:
         app: The application to wrap.
-        tracer: Makes the spans; a tracer of the global provider when left out.
+        tracer: Makes the spans; a tracer of the global provider when left out, also of one that is set later.
+        excluded_urls: Requests that have no span: regular expressions, as a list or separated by commas, one of which is
+            found in the URL without its query. ``OTEL_PYTHON_EXCLUDED_URLS`` when left out.
+
+    Headers are kept as attributes where ``OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST`` and ``..._RESPONSE``
+    name them; ``OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS`` says whose values are hidden.
     """
 
-    def __init__(self, app: App, tracer: trace.Tracer | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        tracer: trace.Tracer | None = None,
+        excluded_urls: str | Sequence[str] | None = None,
+    ) -> None:
         if not callable(app):
             raise ConfigTypeError(f"app must be an ASGI application, not {type(app).__name__}")
         if tracer is not None and not isinstance(tracer, trace.Tracer):
             raise ConfigTypeError(f"tracer must be a tracer, not {type(tracer).__name__}")
         self.app = app
         self._tracer = tracer
-        self._propagator = global_propagator()
+        self._reader = http_attributes.HttpReader()
+        self._excluded = _excluded(excluded_urls)
+        self._default_propagator = global_propagator()
+        self._own_tracer: tuple[trace.TracerProvider, trace.Tracer] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request or connection."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        adopted = framework_span.take_over(scope, self._tracer)
-        if adopted is not None:
-            adopted.set_attributes(http_attributes.of_request(scope))
-            await self._handle(scope, receive, _Exchange(scope, send, adopted, ends=False))
+        goes_to = framework_span.destination(self._tracer)
+        outer = scope.get(_TRACED, ())
+        if any(goes_to is other for other in outer):
+            await self.app(scope, receive, send)
             return
-        tracer = self._tracer or trace.get_tracer(__name__)
-        caller = self._propagator.extract(scope, _nowhere(), _HEADERS)
-        span = tracer.start_span(
-            http_attributes.first_name(scope),
+        if self._excluded is not None and self._excluded.search(http_attributes.url(scope)):
+            framework_span.leave_alone(scope)
+            await self.app(scope, receive, send)
+            return
+        scope[_TRACED] = (*outer, goes_to)
+        try:
+            await self._trace(scope, receive, send, goes_to)
+        finally:
+            # The same scope may be handled again, by a test for example.
+            if outer:
+                scope[_TRACED] = outer
+            else:
+                scope.pop(_TRACED, None)
+
+    async def _trace(self, scope: Scope, receive: Receive, send: Send, goes_to: object) -> None:
+        adopted = framework_span.take_over(scope, goes_to)
+        if adopted is not None:
+            adopted.set_attributes(self._reader.of_request(scope))
+            await self._handle(receive, _Exchange(scope, send, adopted, self._reader, ends=False))
+            return
+        caller = self._propagator().extract(scope, _nowhere(), _HEADERS)
+        span = self._get_tracer().start_span(
+            self._reader.first_name(scope),
             context=caller,
             kind=trace.SpanKind.SERVER,
-            attributes=http_attributes.of_request(scope),
+            attributes=self._reader.of_request(scope),
         )
         token = context.attach(trace.set_span_in_context(span, caller))
         try:
-            await self._handle(scope, receive, _Exchange(scope, send, span, ends=True))
+            if span.is_recording():
+                await self._handle(receive, _Exchange(scope, send, span, self._reader, ends=True))
+            else:
+                await self.app(scope, receive, send)
         finally:
             context.detach(token)
 
-    async def _handle(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+    async def _handle(self, receive: Receive, exchange: _Exchange) -> None:
+        if exchange.scope["type"] == "websocket":
+            receive = exchange.listening(receive)
         try:
-            await self.app(scope, receive, exchange.send)
+            await self.app(exchange.scope, receive, exchange.send)
         except Exception as error:
             exchange.fail(error)
             raise
         finally:
             exchange.end()
 
+    def _propagator(self) -> TextMapPropagator:
+        return current_propagator(self._default_propagator)
+
+    def _get_tracer(self) -> trace.Tracer:
+        if self._tracer is not None:
+            return self._tracer
+        provider = trace.get_tracer_provider()
+        known = self._own_tracer
+        if known is None or known[0] is not provider:
+            known = self._own_tracer = (provider, provider.get_tracer(__name__))
+        return known[1]
+
 
 class _Exchange:
     """Watches the answer of one request go by, and ends the span, if it is ours, when the last part of it is sent."""
 
-    __slots__ = ("_awaits_trailers", "_ended", "_ends", "_scope", "_send", "_span", "_status")
+    __slots__ = (
+        "_answered_at",
+        "_awaits_trailers",
+        "_closed_with",
+        "_ended",
+        "_ends",
+        "_named",
+        "_path",
+        "_reader",
+        "_root",
+        "_send",
+        "_span",
+        "_status",
+        "scope",
+    )
 
-    def __init__(self, scope: Scope, send: Send, span: trace.Span, ends: bool) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, span: trace.Span, reader: http_attributes.HttpReader, *, ends: bool
+    ) -> None:
+        self.scope = scope
         self._ends = ends
-        self._scope = scope
         self._send = send
         self._span = span
+        self._reader = reader
+        self._path: str = scope.get("path") or "/"
+        self._root: str = scope.get("root_path") or ""
         self._status: int | None = None
         self._awaits_trailers = False
+        self._closed_with: int | None = None
+        self._answered_at: int | None = None
+        self._named = False
         self._ended = False
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start"):
-            self._answered(message["status"])
+            self._answered(message["status"], message.get("headers"))
             self._awaits_trailers = bool(message.get("trailers"))
         elif kind == "websocket.accept":
-            self._answered(101)
-        elif kind == "websocket.close" and self._status is None:
-            # Servers answer the handshake of a connection that is closed instead of accepted with this.
-            self._answered(403)
+            self._answered(101, message.get("headers"))
+        elif kind == "websocket.close":
+            self._closed(message.get("code", 1000))
         await self._send(message)
-        # After a 5xx the exception that it stands for may still come.
-        if self._is_last(message) and (self._status or 0) < 500:
-            self.end()
+        if self._is_last(kind, message):
+            if (self._status or 0) < 500:
+                self.end()
+            else:
+                # The exception that it stands for may still come.
+                self._answered_at = time_ns()
 
-    def _is_last(self, message: Message) -> bool:
-        """Whether nothing of the answer is left."""
-        kind = message["type"]
-        if kind in ("http.response.body", "websocket.http.response.body"):
-            return not self._awaits_trailers and not message.get("more_body")
-        return kind == "http.response.trailers" and not message.get("more_trailers")
+    def listening(self, receive: Receive) -> Receive:
+        """The same, noting with which code the client closes the connection."""
+
+        async def listen() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self._closed_with = message.get("code", 1005)
+            return message
+
+        return listen
 
     def fail(self, error: Exception) -> None:
         """Notes the exception that leaves the application. The server answers 500 if nothing was answered yet."""
         if self._ended:
             return
+        # How frameworks tell a handler that the client is gone. That is how connections end.
+        if self._closed_with in _FINE_CLOSES and getattr(error, "code", None) == self._closed_with:
+            return
         if self._status is None:
-            self._answered(500)
+            self._answered(500, None)
         self._span.set_attribute("error.type", http_attributes.qualified_name(type(error)))
         failure.record(self._span, error)
 
@@ -130,24 +229,53 @@ class _Exchange:
         if self._ended:
             return
         self._ended = True
-        if not self._ends:
-            return
-        route = http_attributes.route(self._scope)
-        if route:
-            self._span.update_name(f"{http_attributes.first_name(self._scope)} {route}")
-            self._span.set_attribute("http.route", route)
-        self._span.end()
+        self._name()
+        if self._ends:
+            self._span.end(self._answered_at)
 
-    def _answered(self, status: int) -> None:
+    def _is_last(self, kind: str, message: Message) -> bool:
+        """Whether nothing of the answer is left."""
+        more = _PARTS.get(kind)
+        if more is None or message.get(more):
+            return False
+        return not self._awaits_trailers or kind == "http.response.trailers"
+
+    def _name(self) -> None:
+        """Names the span after the route, once there is one."""
+        if self._named:
+            return
+        template = http_route.route(self.scope, self._path, self._root)
+        if template:
+            self._named = True
+            self._span.update_name(f"{self._reader.first_name(self.scope)} {template}")
+            self._span.set_attribute("http.route", template)
+            if not self._ends:
+                framework_span.tell_route(self.scope, template)
+
+    def _answered(self, status: int, headers: http_attributes.Headers | None) -> None:
+        # Now, as FastAPI ends its own span before the answer has come back to here.
+        self._name()
         self._status = status
         self._span.set_attribute("http.response.status_code", status)
+        if headers is not None:
+            self._span.set_attributes(self._reader.of_answer(headers))
         if status >= 500:
-            self._span.set_attribute("error.type", str(status))
-            self._span.set_status(trace.Status(trace.StatusCode.ERROR))
+            self._failed_with(status)
+
+    def _closed(self, code: int) -> None:
+        if self._status is None:
+            # Servers answer the handshake of a connection that is closed instead of accepted with this.
+            self._answered(403, None)
+        elif code in _FAILED_CLOSES:
+            self._failed_with(code)
+
+    def _failed_with(self, code: int) -> None:
+        self._span.set_attribute("error.type", str(code))
+        self._span.set_status(trace.Status(trace.StatusCode.ERROR))
 
 
 class _HeaderGetter(Getter[Scope]):
-    """Reads the headers of an ASGI scope. Their names are lower case already."""
+    """Reads the headers of an ASGI scope."""
 
     def get(self, carrier: Scope, key: str) -> list[str] | None:
         name = key.lower().encode("latin-1")
@@ -160,6 +288,21 @@ class _HeaderGetter(Getter[Scope]):
 
 
 _HEADERS = _HeaderGetter()
+
+
+def _excluded(urls: str | Sequence[str] | None) -> re.Pattern[str] | None:
+    if urls is None:
+        return http_attributes.pattern(http_attributes.listed(_EXCLUDED), 0)
+    if isinstance(urls, str):
+        urls = [url.strip() for url in urls.split(",") if url.strip()]
+    if not isinstance(urls, Sequence) or not all(isinstance(url, str) for url in urls):
+        raise ConfigTypeError("excluded_urls must be a list of regular expressions, or one string of them")
+    for url in urls:
+        try:
+            re.compile(url)
+        except re.error as error:
+            raise ConfigError(f"excluded_urls has {url!r}, which is not a regular expression: {error}") from None
+    return http_attributes.pattern(urls, 0)
 
 
 def _nowhere() -> Context:
