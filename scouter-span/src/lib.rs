@@ -4,6 +4,11 @@
 //! set, [ending](Span::end) fills in what is only known then, and a [batch](request) is the concatenation of finished spans
 //! behind a resource and scope header. Reading a span back is a [view] over the same bytes.
 //!
+//! What a program plugs in is asked only where there is something to ask: a [sampler] before a span begins, an
+//! [id generator](id::IdGenerator) for its ids, and [processors](processor) as it begins and ends. Without them, and with
+//! samplers that look at nothing but the parent's flags, a span takes the short way. A plug-in that panics is counted and
+//! never felt.
+//!
 //! This crate does no input or output, starts no thread, and knows no async runtime.
 
 pub mod clock;
@@ -31,7 +36,7 @@ pub use context::{SpanContext, TraceFlags, TraceState};
 pub use id::{SpanId, TraceId};
 pub use limits::SpanLimits;
 pub use processor::SpanProcessor;
-pub use resource::Resource;
+pub use resource::{Resource, ResourceDetector};
 pub use sampler::{Parent, Ratio, Sampler, SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 pub use scope::Scope;
 pub use sink::{FinishedSpan, SpanSink};

@@ -1,5 +1,7 @@
 //! A span from its start to its end.
 
+use std::any::type_name;
+use std::error::Error;
 use std::sync::Arc;
 
 use crate::context::SpanContext;
@@ -134,6 +136,24 @@ impl Span {
             let time = time.unwrap_or_else(|| tracer.clock().now());
             recording.add_event(name, time, attributes, left_out, tracer.limits());
         }
+    }
+
+    /// Adds an event for an error, as the semantic conventions for exceptions have it: its type where that is known, and its
+    /// message. Given attributes stand above those. The span's status stays as it is.
+    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, attributes: &[(&str, Value<'_>)]) {
+        if !self.is_recording() {
+            return;
+        }
+        let message = error.to_string();
+        let mut all = Vec::with_capacity(attributes.len() + 2);
+        // The name of a trait object's type says nothing.
+        let name = type_name::<E>();
+        if !name.starts_with("dyn ") {
+            all.push(("exception.type", Value::Str(name)));
+        }
+        all.push(("exception.message", Value::Str(&message)));
+        all.extend_from_slice(attributes);
+        self.add_event("exception", &all);
     }
 
     /// Adds a reference to another span.

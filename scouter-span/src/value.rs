@@ -5,7 +5,8 @@ use crate::wire::{write_attribute, write_scalar, write_text, write_value};
 /// A value as OTLP's `AnyValue` knows it, borrowed from whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// No value: an `AnyValue` without content, as `null` inside an array.
+    /// No value: an `AnyValue` without content, which is what `null` is inside lists and maps. As the value of an attribute
+    /// itself `null` is not valid in OpenTelemetry, and what a receiver makes of it is undefined: leave the attribute out.
     Empty,
     /// A truth value.
     Bool(bool),

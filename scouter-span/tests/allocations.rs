@@ -1,4 +1,5 @@
 //! What allocates: in steady state a span does not, from its start to the sink.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 
 use scouter_span::scope::ScopeId;
 use scouter_span::{
-    FinishedSpan, Resource, Sampler, Scope, SpanContext, SpanSink, StatusCode, TraceState, Tracer, TracerProvider,
-    Value,
+    FinishedSpan, Parent, Ratio, Resource, Sampler, Scope, Span, SpanContext, SpanProcessor, SpanSink, StatusCode,
+    TraceState, Tracer, TracerProvider, Value,
 };
 
 /// Counts what each thread allocates.
@@ -85,7 +86,7 @@ fn allocations(mut round: impl FnMut()) -> u64 {
 const LONG: &str = "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 
 /// Ten attributes and an event.
-fn record(tracer: &Tracer, parent: Option<&SpanContext>) -> scouter_span::Span {
+fn record(tracer: &Tracer, parent: Option<&SpanContext>) -> Span {
     let mut span = tracer.span("GET /items/{id}").parent(parent).start();
     span.set_attribute("http.request.method", "GET");
     span.set_attribute("url.path", "/items/4711");
@@ -131,6 +132,36 @@ fn nested_spans_allocate_nothing() {
 #[test]
 fn spans_that_are_not_sampled_allocate_nothing() {
     let tracer = tracer(Sampler::AlwaysOff);
+    assert_eq!(allocations(|| record(&tracer, None).end()), 0);
+}
+
+#[test]
+fn deciding_by_a_ratio_allocates_nothing() {
+    let tracer = tracer(Sampler::ratio(Ratio::new(0.5).unwrap()));
+    let nested = || {
+        let outer = record(&tracer, None);
+        drop(record(&tracer, Some(outer.context())));
+    };
+    assert_eq!(allocations(nested), 0);
+}
+
+#[test]
+fn processors_cost_no_allocation_of_ours() {
+    /// Looks on.
+    #[derive(Debug)]
+    struct Looks;
+    impl SpanProcessor for Looks {
+        fn on_start(&self, span: &mut Span, parent: Parent<'_>) {
+            black_box((span, parent));
+        }
+
+        fn on_end(&self, span: &Span) {
+            black_box(span);
+        }
+    }
+    let provider = provider(Sampler::always_record(Sampler::ratio(Ratio::new(0.5).unwrap())));
+    provider.add_processor(Arc::new(Looks));
+    let tracer = provider.tracer(Scope::new("test", "", "", &[]));
     assert_eq!(allocations(|| record(&tracer, None).end()), 0);
 }
 

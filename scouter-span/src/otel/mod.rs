@@ -7,6 +7,8 @@
 //! What the API leaves to an implementation is done as follows:
 //!
 //! - The parent is the active span of the context given, or its remote span context; an invalid one counts as none.
+//! - Samplers and processors get the whole context as [`Parent::context`](crate::Parent), to be downcast to
+//!   `opentelemetry::Context`. Links without valid ids are not shown to samplers.
 //! - Where telemetry is suppressed a span does what it does without any implementation: it carries the active context on
 //!   and records nothing (trace API, "Behavior of the API in the absence of an installed SDK").
 //! - A link without valid ids is kept if it has attributes or trace state, else ignored (trace API, "Link").

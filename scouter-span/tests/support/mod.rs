@@ -42,8 +42,16 @@ impl Fixture {
     }
 
     pub(crate) fn with<'a>(set: impl FnOnce(TracerProviderBuilder<'a>) -> TracerProviderBuilder<'a>) -> Self {
+        Self::build(Resource::empty(), set)
+    }
+
+    pub(crate) fn of(resource: Resource) -> Self {
+        Self::build(resource, |builder| builder)
+    }
+
+    fn build<'a>(resource: Resource, set: impl FnOnce(TracerProviderBuilder<'a>) -> TracerProviderBuilder<'a>) -> Self {
         let kept = Arc::new(Kept::default());
-        let provider = set(TracerProvider::builder(Resource::new(&[], ""), kept.clone())).build();
+        let provider = set(TracerProvider::builder(resource, kept.clone())).build();
         let tracer = provider.tracer(Scope::new("test", "", "", &[]));
         Self { kept, provider, tracer }
     }
