@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextvars import ContextVar
 from time import time_ns
 from typing import Any, TypeAlias
 
@@ -26,6 +27,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 # In the scope while a request is handled: where the spans of it go that are open already.
 _TRACED = "scouter.traced"
 _EXCLUDED = "OTEL_PYTHON_EXCLUDED_URLS"
+
+# The span of the request that is being handled. A request that a handler makes within the process is another one.
+_handled: ContextVar[trace.Span | None] = ContextVar("scouter_handled_request", default=None)
 
 # What of an answer is the last part, unless it says that more comes.
 _PARTS = {
@@ -104,11 +108,13 @@ class ScouterTracingMiddleware:
 
     async def _trace(self, scope: Scope, receive: Receive, send: Send, goes_to: object) -> None:
         adopted = framework_span.take_over(scope, goes_to)
+        caller = None if adopted is not None else self._propagator().extract(scope, _nowhere(), _HEADERS)
+        if caller is not None and _handled.get() is not trace.get_current_span():
+            adopted = framework_span.current_server(goes_to, caller)
         if adopted is not None:
             adopted.set_attributes(self._reader.of_request(scope))
             await self._handle(receive, _Exchange(scope, send, adopted, self._reader, ends=False))
             return
-        caller = self._propagator().extract(scope, _nowhere(), _HEADERS)
         span = self._get_tracer().start_span(
             self._reader.first_name(scope),
             context=caller,
@@ -127,6 +133,7 @@ class ScouterTracingMiddleware:
     async def _handle(self, receive: Receive, exchange: _Exchange) -> None:
         if exchange.scope["type"] == "websocket":
             receive = exchange.listening(receive)
+        token = _handled.set(exchange.span)
         try:
             await self.app(exchange.scope, receive, exchange.send)
         except Exception as error:
@@ -134,6 +141,7 @@ class ScouterTracingMiddleware:
             raise
         finally:
             exchange.end()
+            _handled.reset(token)
 
     def _propagator(self) -> TextMapPropagator:
         return current_propagator(self._default_propagator)
@@ -162,9 +170,9 @@ class _Exchange:
         "_reader",
         "_root",
         "_send",
-        "_span",
         "_status",
         "scope",
+        "span",
     )
 
     def __init__(
@@ -173,7 +181,7 @@ class _Exchange:
         self.scope = scope
         self._ends = ends
         self._send = send
-        self._span = span
+        self.span = span
         self._reader = reader
         self._path: str = scope.get("path") or "/"
         self._root: str = scope.get("root_path") or ""
@@ -221,8 +229,8 @@ class _Exchange:
             return
         if self._status is None:
             self._answered(500, None)
-        self._span.set_attribute("error.type", http_attributes.qualified_name(type(error)))
-        failure.record(self._span, error)
+        self.span.set_attribute("error.type", http_attributes.qualified_name(type(error)))
+        failure.record(self.span, error)
 
     def end(self) -> None:
         """Ends the span, once, with what is known by now."""
@@ -231,7 +239,7 @@ class _Exchange:
         self._ended = True
         self._name()
         if self._ends:
-            self._span.end(self._answered_at)
+            self.span.end(self._answered_at)
 
     def _is_last(self, kind: str, message: Message) -> bool:
         """Whether nothing of the answer is left."""
@@ -247,8 +255,8 @@ class _Exchange:
         template = http_route.route(self.scope, self._path, self._root)
         if template:
             self._named = True
-            self._span.update_name(f"{self._reader.first_name(self.scope)} {template}")
-            self._span.set_attribute("http.route", template)
+            self.span.update_name(f"{self._reader.first_name(self.scope)} {template}")
+            self.span.set_attribute("http.route", template)
             if not self._ends:
                 framework_span.tell_route(self.scope, template)
 
@@ -256,9 +264,9 @@ class _Exchange:
         # Now, as FastAPI ends its own span before the answer has come back to here.
         self._name()
         self._status = status
-        self._span.set_attribute("http.response.status_code", status)
+        self.span.set_attribute("http.response.status_code", status)
         if headers is not None:
-            self._span.set_attributes(self._reader.of_answer(headers))
+            self.span.set_attributes(self._reader.of_answer(headers))
         if status >= 500:
             self._failed_with(status)
 
@@ -270,8 +278,8 @@ class _Exchange:
             self._failed_with(code)
 
     def _failed_with(self, code: int) -> None:
-        self._span.set_attribute("error.type", str(code))
-        self._span.set_status(trace.Status(trace.StatusCode.ERROR))
+        self.span.set_attribute("error.type", str(code))
+        self.span.set_status(trace.Status(trace.StatusCode.ERROR))
 
 
 class _HeaderGetter(Getter[Scope]):
