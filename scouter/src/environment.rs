@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::attribute::{Attribute, Attributes};
+use scouter_span::OwnedValue;
+
+use crate::attribute::Attributes;
+
+/// The variable that names a configuration file.
+const CONFIG_FILE: &str = "OTEL_CONFIG_FILE";
 
 /// Variables by name. Empty ones count as unset, as the specification asks.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
-    /// The variables of this process that concern tracing.
+    /// The variables of this process. All of them: a configuration file may refer to any.
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn process() -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let ours = |name: &str| name.starts_with("OTEL_") || name.starts_with("SCOUTER_");
-        let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        Self::from_iter(all.filter(|(name, _)| ours(name)))
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
     }
 
     /// The same without these variables: what code says is not read from the environment at all, so that a variable that
@@ -30,9 +33,21 @@ impl Environment {
         self
     }
 
-    /// The value, if there is one.
+    /// The value, if there is one. Where a configuration file is named, the other variables of OpenTelemetry count as
+    /// unset (configuration, "Declarative configuration").
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        let is_hidden = name.starts_with("OTEL_") && name != CONFIG_FILE && self.config_file().is_some();
+        self.verbatim(name).map(str::trim).filter(|value| !value.is_empty() && !is_hidden)
+    }
+
+    /// The configuration file that is to be read.
+    pub fn config_file(&self) -> Option<&str> {
+        self.verbatim(CONFIG_FILE).map(str::trim).filter(|path| !path.is_empty())
+    }
+
+    /// The value as it is, for references in a configuration file.
+    pub(crate) fn verbatim(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// The first of these names that has a value, with its name.
@@ -40,9 +55,19 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// Whether it is `true`; anything else is not.
-    pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    /// Whether it is `true`; anything else is not, and what is not `false` either is handed to `complain`.
+    pub(crate) fn is_true(&self, name: &str, complain: &mut Vec<String>) -> bool {
+        let Some(value) = self.get(name) else { return false };
+        let is_true = value.eq_ignore_ascii_case("true");
+        if !is_true && !value.eq_ignore_ascii_case("false") {
+            complain.push(format!("{name} is true or false, not {value:?}; false was taken"));
+        }
+        is_true
+    }
+
+    /// The names in a list with commas, each once.
+    pub(crate) fn list(&self, name: &str) -> Option<Vec<&str>> {
+        Some(names(self.get(name)?))
     }
 
     /// A number; what is none is handed to `complain`.
@@ -60,27 +85,51 @@ impl Environment {
         self.number(name, complain).map(Duration::from_millis)
     }
 
-    /// `key=value,key=value` with percent-encoded values, as W3C Baggage without properties. One bad member discards all,
-    /// as the resource specification asks.
+    /// A time limit in milliseconds, of which zero means none.
+    pub(crate) fn timeout(&self, name: &str, complain: &mut Vec<String>) -> Option<Duration> {
+        self.milliseconds(name, complain).map(timeout)
+    }
+
+    /// As [`pairs`].
     pub(crate) fn pairs(&self, name: &str, complain: &mut Vec<String>) -> Vec<(String, String)> {
-        let Some(value) = self.get(name) else { return Vec::new() };
-        let pair = |member: &str| {
-            let (key, value) = member.split_once('=')?;
-            let decode = |text: &str| Some(percent_decode_str(text.trim()).decode_utf8().ok()?.into_owned());
-            Some((decode(key)?, decode(value)?)).filter(|(key, _)| !key.is_empty())
-        };
-        let members = value.split(',').filter(|member| !member.trim().is_empty());
-        members.map(pair).collect::<Option<Vec<_>>>().unwrap_or_else(|| {
-            complain.push(format!(
-                "{name} is not of the form key=value,key=value with percent-encoded values; it was ignored"
-            ));
-            Vec::new()
-        })
+        self.get(name).map(|text| pairs(name, text, complain)).unwrap_or_default()
     }
 
     pub(crate) fn attributes(&self, name: &str, complain: &mut Vec<String>) -> Attributes {
-        self.pairs(name, complain).into_iter().map(|(key, value)| (key, Attribute::Str(value))).collect()
+        self.pairs(name, complain).into_iter().map(|(key, value)| (key, OwnedValue::Str(value))).collect()
     }
+}
+
+/// `key=value,key=value` with percent-encoded values, as W3C Baggage without properties. One bad member discards all, as
+/// the resource specification asks. `name` is where the text stands.
+pub(crate) fn pairs(name: &str, text: &str, complain: &mut Vec<String>) -> Vec<(String, String)> {
+    let pair = |member: &str| {
+        let (key, value) = member.split_once('=')?;
+        let decode = |text: &str| Some(percent_decode_str(text.trim()).decode_utf8().ok()?.into_owned());
+        Some((decode(key)?, decode(value)?)).filter(|(key, _)| !key.is_empty())
+    };
+    let members = text.split(',').filter(|member| !member.trim().is_empty());
+    members.map(pair).collect::<Option<Vec<_>>>().unwrap_or_else(|| {
+        let form = "is not of the form key=value,key=value with percent-encoded values; it was ignored";
+        complain.push(format!("{name} {form}"));
+        Vec::new()
+    })
+}
+
+/// The names in a list with commas, each once.
+pub(crate) fn names(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A time limit, of which zero means none: then it is longer than anything takes.
+pub(crate) const fn timeout(limit: Duration) -> Duration {
+    if limit.is_zero() { Duration::from_secs(24 * 60 * 60) } else { limit }
 }
 
 impl FromIterator<(String, String)> for Environment {
@@ -89,10 +138,11 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// The names only: headers and tokens are values.
+/// The names of what concerns tracing only: headers and tokens are values.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        let ours = |name: &&String| name.starts_with("OTEL_") || name.starts_with("SCOUTER_");
+        f.debug_set().entries(self.0.keys().filter(ours)).finish()
     }
 }
 

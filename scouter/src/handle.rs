@@ -1,9 +1,9 @@
 //! A running Scouter.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use scouter_export::{FlushError, Pipeline, Stats, Worker};
+use scouter_export::{FlushError, LocalCapture, Pipeline, Stats, Worker};
 use scouter_span::{Scope, Tracer, TracerProvider};
 
 use crate::error::Error;
@@ -40,21 +40,29 @@ impl Scouter {
         scouter_span::otel::Provider::new(self.provider.clone())
     }
 
-    /// Blocks until every span that has ended is sent, for at most this long.
+    /// Blocks until the span processors have finished with every span that has ended, and it is sent, for at most this long.
     ///
     /// # Errors
     /// The time was up, or spans were dropped meanwhile.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.flush(timeout))
+        let begun = Instant::now();
+        let processed = self.provider.force_flush(timeout);
+        let left = timeout.saturating_sub(begun.elapsed());
+        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.flush(left))?;
+        done(processed)
     }
 
-    /// Records nothing from now on, and sends what is left, for at most this long. A second call gives the first one's outcome.
+    /// Records nothing from now on, shuts the span processors down, and sends what is left, for at most this long. A second
+    /// call gives the first one's outcome.
     ///
     /// # Errors
     /// As for [`flush`](Self::flush).
     pub fn shutdown(&self, timeout: Duration) -> Result<(), FlushError> {
-        self.provider.close();
-        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.shutdown(timeout))
+        let begun = Instant::now();
+        let processed = self.provider.is_closed() || self.provider.shutdown(timeout);
+        let left = timeout.saturating_sub(begun.elapsed());
+        self.pipeline.as_ref().map_or(Ok(()), |pipeline| pipeline.shutdown(left))?;
+        done(processed)
     }
 
     /// Begins what [`shutdown`](Self::shutdown) does, and waits for nothing.
@@ -65,10 +73,24 @@ impl Scouter {
         }
     }
 
+    /// The copies of ended spans that this process can keep for itself; `None` when the SDK is disabled.
+    pub fn capture(&self) -> Option<&LocalCapture> {
+        self.pipeline.as_ref().map(|pipeline| pipeline.capture())
+    }
+
     /// What has become of every span; `None` when the SDK is disabled.
     pub fn stats(&self) -> Option<Stats> {
         self.pipeline.as_ref().map(|pipeline| pipeline.stats())
     }
+}
+
+/// What span processors have come to.
+fn done(processed: bool) -> Result<(), FlushError> {
+    if processed {
+        return Ok(());
+    }
+    let reason = "one of them has failed, or was not done in time".to_owned();
+    Err(FlushError::Failed { destination: "the span processors".to_owned(), dropped: 0, reason })
 }
 
 impl Drop for Scouter {

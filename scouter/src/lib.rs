@@ -17,33 +17,49 @@
 //!
 //! * `http` (default): OTLP over HTTP.
 //! * `grpc`: OTLP over gRPC.
+//! * `config-file`: reads the file that `OTEL_CONFIG_FILE` names.
 //! * `full`: everything.
 
 mod attribute;
 mod connection;
+mod console;
 mod environment;
 mod error;
+mod file;
 mod handle;
+mod propagators;
 mod settings;
 
-pub use attribute::{Attribute, Attributes};
+pub use attribute::Attributes;
 pub use connection::{Connection, Protocol, TlsFiles, TransportFactory};
+pub use console::Output;
 pub use environment::Environment;
 pub use error::Error;
 pub use handle::Scouter;
-pub use settings::{Collector, Settings};
+pub use propagators::propagator;
+pub use scouter_span::OwnedValue as Attribute;
+pub use settings::{Collector, LogLevel, Settings};
 
 pub use scouter_export as export;
 pub use scouter_propagation as propagation;
 pub use scouter_span as span;
 pub use scouter_transport as transport;
 
-/// Sets Scouter up from the process's environment and makes it OpenTelemetry's global provider.
+/// Sets Scouter up from the process's environment and makes it OpenTelemetry's global provider, with the propagators that
+/// `OTEL_PROPAGATORS` names. What could not be used of the environment is told once, as warnings of the `tracing` crate.
 ///
 /// # Errors
 /// A variable that cannot work at all, such as an address that is none.
 pub fn init() -> Result<Scouter, Error> {
-    let scouter = Settings::from_environment(&Environment::process())?.start()?;
+    let mut settings = Settings::from_environment(&Environment::process())?;
+    let propagator = propagator(&settings.propagators, &mut settings.complaints);
+    if settings.log_level >= LogLevel::Warn {
+        for complaint in &settings.complaints {
+            tracing::warn!(target: "scouter", "{complaint}");
+        }
+    }
+    let scouter = settings.start()?;
+    opentelemetry::global::set_text_map_propagator(propagator);
     opentelemetry::global::set_tracer_provider(scouter.opentelemetry());
     Ok(scouter)
 }

@@ -195,7 +195,8 @@ impl Shared {
     /// The next act, if it is one of a connection.
     fn act_of_connection(&self) -> Option<Act> {
         let mut script = self.script.lock().unwrap();
-        let act = script.pop_front_if(|act| act.is_of_connection())?;
+        script.front().filter(|act| act.is_of_connection())?;
+        let act = script.pop_front()?;
         self.state.send_modify(|state| state.acts += 1);
         Some(act)
     }
