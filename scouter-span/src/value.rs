@@ -23,7 +23,7 @@ pub enum Value<'a> {
     /// Keys with values, in order.
     Map(&'a [(&'a str, Value<'a>)]),
     /// The content of an `AnyValue` in wire form, for callers that write nested values themselves, with
-    /// [`write_value`](crate::wire::write_value), instead of building slices of slices. Must be valid; is not cut to a limit.
+    /// [`write_value`], instead of building slices of slices. Must be valid; is not cut to a limit.
     Encoded(&'a [u8]),
 }
 

@@ -41,9 +41,9 @@ impl Known {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |bits| (bits & CLOSED == 0).then_some(bits | ASK_ALL));
     }
 
-    /// From now on no span is sampled, and nobody is asked. Whether that is new.
-    pub(super) fn close(&self) -> bool {
-        self.0.swap(CLOSED, Ordering::AcqRel) & CLOSED == 0
+    /// From now on no span is sampled, and nobody is asked.
+    pub(super) fn close(&self) {
+        self.0.store(CLOSED, Ordering::Release);
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Providers: what all tracers of a program share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::known::Known;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) processors: Processors,
     pub(super) clock: Clock,
     pub(super) defaults: Defaults,
+    shut_down: AtomicBool,
 }
 
 impl TracerProvider {
@@ -106,13 +108,12 @@ impl TracerProvider {
     }
 
     /// [Closes](Self::close) the provider and shuts its processors down; whether all of them did that within this time
-    /// together. A provider that is closed already is left as it is, and that is false.
+    /// together. Only the first call does; those after it do nothing, and are false.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        self.shared.known.close()
-            && self
-                .shared
-                .processors
-                .all_within(&self.shared.counters, timeout, |processor, left| processor.shutdown(left))
+        let Shared { known, counters, processors, .. } = &*self.shared;
+        known.close();
+        !self.shared.shut_down.swap(true, Ordering::AcqRel)
+            && processors.all_within(counters, timeout, |processor, left| processor.shutdown(left))
     }
 
     /// From now on no tracer of this provider records a span, and neither sampler nor id generator is asked. Spans that
@@ -182,8 +183,10 @@ impl<'a> TracerProviderBuilder<'a> {
         let Self { resource, sink, counters, sampler, limits, ids, processors, clock, default_attributes } = self;
         let sampler = sampler.prepared();
         let known = Known::new(&sampler, ids.is_some() || !processors.is_empty());
+        let shut_down = AtomicBool::new(false);
         let defaults = Defaults::new(default_attributes, &limits);
-        let shared = Shared { known, resource, sink, counters, sampler, limits, ids, processors, clock, defaults };
+        let shared =
+            Shared { known, resource, sink, counters, sampler, limits, ids, processors, clock, defaults, shut_down };
         TracerProvider { shared: Arc::new(shared) }
     }
 }

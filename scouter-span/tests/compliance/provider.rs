@@ -103,6 +103,8 @@ fn m007_shutdown_reaches_every_processor_once() {
     let failing = Arc::new(Notes { name: "first", calls: Arc::clone(&calls), answer: false });
     let both = Both::with(|builder| builder.processor(failing).processor(Notes::new("second", &calls)));
     let mut open = both.own().span("open").start();
+    both.fixture.provider.close();
+    assert_eq!(calls.lock().unwrap().len(), 2, "closing alone shuts nothing down");
     assert!(!both.fixture.provider.shutdown(Duration::from_secs(5)), "one processor says it failed");
     assert_eq!(*calls.lock().unwrap(), ["first start open", "second start open", "first shutdown", "second shutdown"]);
     assert!(both.fixture.provider.is_closed());
