@@ -31,7 +31,7 @@ pub use capture::{CaptureLimit, LocalCapture};
 pub use destination::Destination;
 pub use error::{Error, ErrorKind, FlushError};
 pub use observer::{ExportError, ExportObserver, ExportOperation};
-pub use pipeline::{Pipeline, PipelineBuilder};
+pub use pipeline::{Flush, Pipeline, PipelineBuilder};
 pub use report::{Report, Reporter, TracingReporter};
 pub use stats::{DestinationStats, DropReason, Dropped, Instrument, Latency, Metric, MetricValue, Stats};
 pub use worker::Worker;

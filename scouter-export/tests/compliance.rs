@@ -353,10 +353,13 @@ fn m201_otel_sdk_exporter_span_exported() {
     assert_eq!(count(&stats, name, &["scouter_span_exporter/b"]), 0);
 }
 
+/// What an operation was: destination, spans, rejected, attempts, error, status.
+type Seen = (String, u64, u64, u32, Option<ExportError>, Option<Status>);
+
 /// Keeps operations, and panics after that when it is told to.
 #[derive(Debug, Default)]
 struct Watcher {
-    seen: Mutex<Vec<(String, u64, u64, u32, Option<ExportError>, Option<Status>)>>,
+    seen: Mutex<Vec<Seen>>,
     panics: AtomicUsize,
 }
 

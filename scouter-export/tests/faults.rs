@@ -180,3 +180,50 @@ fn builders_refuse_what_cannot_work() {
     let panicking = Destination::new("a", || panic!("a factory's bug"));
     assert_eq!(kind(Pipeline::builder(resource()).destination(panicking)), ErrorKind::Destination);
 }
+
+/// What can be wrong with a destination, from its first request on.
+fn troubles() -> Vec<(&'static str, Scripted)> {
+    let patience = Duration::from_secs(3600);
+    vec![
+        ("slow", Scripted::new(|_, _| Ok(NEVER))),
+        ("down", Scripted::new(|_, _| Err(Error::new(TransportErrorKind::Unreachable, "nobody there")))),
+        ("busy", Scripted::new(move |_, _| Err(unavailable().with_retry_after(patience)))),
+        ("refusing", Scripted::new(|_, _| Err(Error::new(TransportErrorKind::Refused, "no")))),
+        ("narrow", Scripted::new(|_, _| Err(Error::new(TransportErrorKind::TooLarge, "no")))),
+        ("broken", Scripted::new(|_, _| panic!("a transport's bug"))),
+    ]
+}
+
+#[test]
+fn no_trouble_of_one_destination_holds_the_other_up() {
+    let forever = RetryPolicy::new().max_elapsed(NEVER * 2).initial_backoff(NEVER).max_backoff(NEVER);
+    for simple in [false, true] {
+        for (name, bad) in troubles() {
+            let good = memory();
+            let first = to(name, &bad).retry(forever.clone()).simple(simple);
+            let rig = Rig::new(batches_of(10), [first, to("good", &good)]);
+            for round in 1..=30 {
+                rig.spans(10);
+                // Nothing has changed for the bad one meanwhile: what holds it up would hold this up for ever.
+                wait(good.until_received(round));
+            }
+            rig.until("exported", |stats| stats.destinations[1].exported == 300);
+            let stats = rig.until("tried", |stats| stats.destinations[0].requests > 0);
+            assert_eq!((stats.destinations[0].exported, stats.destinations[1].dropped.total()), (0, 0), "{name}");
+            // Nor is the end of one held up by the other.
+            let _ = rig.pipeline.shutdown(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn one_is_flushed_while_the_other_is_not() {
+    let (good, hanging) = (memory(), memory());
+    hanging.hold();
+    let rig = Rig::new(batches_of(1000), [to("hanging", &hanging), to("good", &good)]);
+    rig.spans(3);
+    let flush = rig.pipeline.begin_flush();
+    wait(good.until_received(1));
+    hanging.release();
+    assert_eq!(flush.wait(SOON), Ok(()));
+}

@@ -4,17 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, exit};
+use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::*;
+use process::{alone, in_child, join};
 use scouter_export::{BatchConfig, Destination};
 use scouter_transport::{BoxFuture, Error, ErrorKind, Payload, Receipt, Transport};
 
@@ -80,28 +83,6 @@ fn receive(listener: &UnixListener, received: std::sync::mpsc::Sender<(u32, Stri
             })
             .unwrap();
     }
-}
-
-/// In a child: leaves without running what the parent has set up for its own end.
-#[expect(unsafe_code, reason = "forking is what is tested")]
-fn in_child(work: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: what the child does is what this test is about: no lock of the parent's threads may matter to it.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        // SAFETY: ends the process.
-        unsafe { libc::_exit(i32::from(outcome.is_err())) };
-    }
-    assert!(child > 0);
-    child
-}
-
-#[expect(unsafe_code, reason = "waiting for what was forked")]
-fn join(child: libc::pid_t) {
-    let mut status = 0;
-    // SAFETY: `status` outlives the call.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0, "the child failed");
 }
 
 /// The program that forks, run in a process of its own because a test harness has threads of its own. What it exported it
@@ -186,13 +167,7 @@ fn children_export_by_themselves_and_nothing_twice() {
     let (sender, received) = std::sync::mpsc::channel();
     std::thread::Builder::new().spawn(move || receive(&listener, sender)).unwrap();
 
-    let myself = std::env::current_exe().unwrap();
-    let name = "children_export_by_themselves_and_nothing_twice";
-    let mut family = Command::new(myself);
-    family.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(SOCKET, &path);
-    let output = family.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
+    alone("children_export_by_themselves_and_nothing_twice", SOCKET, &path);
     let told = std::fs::read_to_string(folder.join("told")).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use scouter_export::{BatchConfig, DropReason, FlushError, Worker};
+use scouter_transport::RetryPolicy;
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -165,4 +166,46 @@ fn abandoned_and_unsampled_spans_have_their_place() {
     drop(open);
     rig.pipeline.flush(SOON).unwrap();
     assert_eq!(rig.stats().destinations[0].exported, 2);
+}
+
+#[test]
+fn a_receiver_that_asks_for_patience_moves_no_deadline() {
+    let hour = Duration::from_secs(3600);
+    let busy = Scripted::new(move |_, _| Err(unavailable().with_retry_after(hour)));
+    let patient = RetryPolicy::new().max_elapsed(hour * 2);
+    let rig = Rig::new(batches_of(5), [to("a", &busy).retry(patient)]);
+    rig.spans(7);
+    assert_eq!(rig.pipeline.flush(SHORT), Err(FlushError::Timeout { remaining: 7 }));
+    // It was tried once, and waits as it was told.
+    assert_eq!(rig.stats().destinations[0].requests, 2);
+    let start = Instant::now();
+    assert_eq!(rig.pipeline.shutdown(SHORT), Err(FlushError::Timeout { remaining: 7 }));
+    assert!(start.elapsed() < SOON / 4);
+    rig.until("counted", |stats| stats.destinations[0].dropped[DropReason::Shutdown] == 7);
+    assert_eq!(busy.sends.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_receiver_that_asks_for_more_patience_than_there_is_is_given_up() {
+    let hour = Duration::from_secs(3600);
+    let busy = Scripted::new(move |_, _| Err(unavailable().with_retry_after(hour)));
+    let rig = Rig::new(batches_of(5), [to("a", &busy).retry(RetryPolicy::new().max_elapsed(hour / 2))]);
+    rig.spans(5);
+    let stats = rig.until("given up", |stats| stats.destinations[0].queued == 0);
+    assert_eq!(stats.destinations[0].dropped[DropReason::RetriesExhausted], 5);
+    assert_eq!(stats.destinations[0].requests, 1);
+}
+
+#[test]
+fn several_flushes_wait_side_by_side() {
+    let memory = memory();
+    memory.hold();
+    let worker = Worker::start().unwrap();
+    let rigs: Vec<_> = (0..3).map(|_| Rig::on(&worker, batches_of(1000), [to("a", &memory)])).collect();
+    rigs.iter().for_each(|rig| rig.spans(1));
+    let begun: Vec<_> = rigs.iter().map(|rig| rig.pipeline.begin_flush()).collect();
+    // All of them are under way before anyone waits for the first.
+    wait(memory.until_waiting(3));
+    memory.release();
+    assert!(begun.into_iter().all(|flush| flush.wait(SOON).is_ok()));
 }

@@ -53,6 +53,15 @@ pub struct Pipeline {
     closed: AtomicBool,
 }
 
+/// A flush that has begun.
+#[derive(Debug)]
+#[must_use = "without waiting nobody knows what came of it"]
+pub struct Flush<'a> {
+    worker: &'a Worker,
+    /// The pipeline, its losses when the flush began, and where the answer will come.
+    waiting: Option<(&'a Shared, Vec<u64>, Receiver<()>)>,
+}
+
 /// The settings of a [`Pipeline`].
 #[derive(Debug)]
 #[must_use = "nothing is exported before `build`"]
@@ -90,20 +99,20 @@ impl Pipeline {
     /// # Errors
     /// [`FlushError::Timeout`] when the time was up before, and [`FlushError::Failed`] when spans were dropped meanwhile.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        if self.worker.is_here() {
-            return Err(FlushError::OnWorker);
-        }
+        self.begin_flush().wait(timeout)
+    }
+
+    /// Begins what [`flush`](Self::flush) does and does not wait, so that several pipelines can be flushed side by side.
+    pub fn begin_flush(&self) -> Flush<'_> {
         // A child that has not exported anything has nothing to wait for.
-        let Some(shared) = self.process.get() else { return Ok(()) };
-        let before = shared.losses();
-        let (reply, answer) = sync_channel(1);
-        let ticket = Ticket::new(shared.outlets.len(), reply);
-        if shared.commands.send(Command::Flush(ticket)).is_err() {
+        let waiting = self.process.get().filter(|_| !self.worker.is_here()).and_then(|shared| {
+            let before = shared.losses();
+            let (reply, answer) = sync_channel(1);
+            let ticket = Ticket::new(shared.outlets.len(), reply);
             // After a shutdown there is nothing left.
-            return Ok(());
-        }
-        wait(shared, &answer, timeout)?;
-        shared.outcome_since(&before)
+            shared.commands.send(Command::Flush(ticket)).ok().map(|()| (&**shared, before, answer))
+        });
+        Flush { worker: &self.worker, waiting }
     }
 
     /// Takes no more spans, sends what there is, and closes the transports. Blocks until that is done or the time is up; what
@@ -180,6 +189,21 @@ impl Pipeline {
             let base = parent.base_of_child(self.settings.counters.as_deref());
             self.settings.begin(&self.worker, base, !self.closed.load(Ordering::Acquire), Vec::new())
         })
+    }
+}
+
+impl Flush<'_> {
+    /// Blocks until it is done, or the time is up.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::flush`].
+    pub fn wait(self, timeout: Duration) -> Result<(), FlushError> {
+        if self.worker.is_here() {
+            return Err(FlushError::OnWorker);
+        }
+        let Some((shared, before, answer)) = self.waiting else { return Ok(()) };
+        wait(shared, &answer, timeout)?;
+        shared.outcome_since(&before)
     }
 }
 
