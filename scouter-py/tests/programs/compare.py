@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace import TracerProvider as SdkProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from scouter import MockConfig
 from scouter.tracing import TracerProvider
@@ -19,6 +20,7 @@ from . import normal
 from .differences import Difference, mend, mended_sdk
 from .model import Program
 from .runner import SCOPES, Run
+from .samplers import IDS, SAMPLERS
 
 RESOURCE = Resource.create({"service.name": "programs", "deployment": "test", "n": 1}, "https://example.org/resource")
 
@@ -33,28 +35,36 @@ def agree(program: Program, but: Difference | None = None) -> None:
 
 
 def _under_sdk(program: Program, but: Difference | None) -> tuple[Any, Any]:
-    exporter = InMemorySpanExporter()
+    exporter, run = InMemorySpanExporter(), Run()
     with mended_sdk(but):
         provider = SdkProvider(
-            resource=RESOURCE, span_limits=SpanLimits(**dict(program.limits)), shutdown_on_exit=False
+            SAMPLERS[program.sampler](run.seen) or DEFAULT_ON,
+            RESOURCE,
+            shutdown_on_exit=False,
+            id_generator=IDS[program.ids](),
+            span_limits=SpanLimits(**dict(program.limits)),
         )
         provider.add_span_processor(SimpleSpanProcessor(exporter))
-        run = Run([provider.get_tracer(*scope) for scope in SCOPES])(program)
+        run(program, [provider.get_tracer(*scope) for scope in SCOPES])
         provider.shutdown()
     return mend(normal.of_sdk(run, exporter.get_finished_spans()), but), normal.seen(run)
 
 
 def _under_scouter(program: Program) -> tuple[Any, Any, Any]:
-    config = MockConfig()
+    config, run = MockConfig(), Run()
     provider = TracerProvider(
-        transport_config=config, resource=RESOURCE, span_limits=SpanLimits(**dict(program.limits))
+        transport_config=config,
+        resource=RESOURCE,
+        sampler=SAMPLERS[program.sampler](run.seen),
+        id_generator=IDS[program.ids](),
+        span_limits=SpanLimits(**dict(program.limits)),
     )
-    run = Run([provider.get_tracer(*scope) for scope in SCOPES])(program)
+    run(program, [provider.get_tracer(*scope) for scope in SCOPES])
     assert provider.shutdown(10_000)
     stats = provider.stats()
     exported = normal.of_otlp(run, config.requests)
     assert stats["started"] == stats["live"] + stats["ended"], stats
-    assert stats["ended"] == len(exported), stats
+    assert stats["destinations"]["scouter"]["exported"] == len(exported), stats
     namer = normal.Namer(run)
     spans = {namer.span(span.get_span_context().span_id): span for span in run.spans.values()}
     return exported, {place: normal.readable(namer, spans[place]) for place in exported}, normal.seen(run)

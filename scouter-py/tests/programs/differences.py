@@ -16,6 +16,7 @@ from unittest import mock
 from opentelemetry import attributes, trace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk import util
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 
 from .model import Call, Op, Pairs, Program, Raise, Spanned, Start, Target, Where
 from .normal import Normal
@@ -134,6 +135,31 @@ def _flags_travel_on() -> Iterator[None]:
         yield
 
 
+@dataclass
+class _Adding(Sampler):
+    inner: Sampler
+
+    def should_sample(
+        self, parent: Any, trace_id: int, name: str, kind: Any = None, given: Any = None, links: Any = None, **rest: Any
+    ) -> SamplingResult:
+        result = self.inner.should_sample(parent, trace_id, name, kind, given, links, **rest)
+        return SamplingResult(result.decision, {**(given or {}), **(result.attributes or {})}, result.trace_state)
+
+    def get_description(self) -> str:
+        return self.inner.get_description()
+
+
+@contextmanager
+def _samplers_add() -> Iterator[None]:
+    before = sdk.Tracer.__init__
+
+    def make(self: sdk.Tracer, sampler: Sampler, *args: Any, **kwargs: Any) -> None:
+        before(self, _Adding(sampler), *args, **kwargs)
+
+    with mock.patch.object(sdk.Tracer, "__init__", make):
+        yield
+
+
 @contextmanager
 def _only_exceptions() -> Iterator[None]:
     before = sdk.Span.__exit__
@@ -225,6 +251,13 @@ DIFFERENCES: tuple[Difference, ...] = (
         "they belong to whoever set them for the trace; the SDK clears them",
         Program((Spanned("with", Start(context=Where(True, Target(remote="unknown flags")))),)),
         during=_flags_travel_on,
+    ),
+    Difference(
+        "what a sampler gives is added",
+        "trace SDK, ShouldSample: attributes that will also be added to the span",
+        "the SDK takes them in place of those that the span was begun with",
+        Program((Spanned("with", Start(attributes=(("a", "int"),))),), sampler="clearing", ids="by place"),
+        during=_samplers_add,
     ),
     Difference(
         "leaving for other reasons is no error",

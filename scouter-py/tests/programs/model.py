@@ -144,3 +144,4 @@ class Program:
     body: tuple[Op, ...] = ()
     limits: tuple[tuple[str, int | None], ...] = ()
     sampler: str = "default"
+    ids: str = "default"

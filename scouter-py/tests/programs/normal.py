@@ -167,10 +167,13 @@ def _otlp_span(namer: Namer, span: Any) -> Normal:
 def seen(run: Run) -> dict[str, Any]:
     """What a run looked at while it went on."""
     namer = Namer(run)
-    return {
-        place: (namer.context(what[0]), *what[1:]) if isinstance(what[0], trace.SpanContext) else what
-        for place, what in run.seen.items()
-    }
+
+    def named(what: Any) -> Any:
+        if isinstance(what, trace.SpanContext):
+            return namer.context(what)
+        return type(what)(map(named, what)) if type(what) in (list, tuple) else what
+
+    return {place: named(what) for place, what in run.seen.items()}
 
 
 def _number(id_: bytes) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import SpanKind
 
-from . import material
+from . import material, samplers
 from .model import (
     Aside,
     Attach,
@@ -37,7 +37,6 @@ from .model import (
     Used,
     Where,
 )
-
 
 SCOPES: tuple[tuple[Any, ...], ...] = (
     ("first",),
@@ -68,7 +67,7 @@ class _Asynchronous:
     async def __aenter__(self) -> trace.Span:
         return self.block.__enter__()
 
-    async def __aexit__(self, *error: Any) -> bool | None:
+    async def __aexit__(self, *error: object) -> bool | None:
         return self.block.__exit__(*error)
 
 
@@ -94,17 +93,17 @@ class Flow:
 class Run:
     """One run of a program. What it leaves: the spans by their place in the program, and what was looked at."""
 
-    tracers: list[trace.Tracer]
+    tracers: list[trace.Tracer] = field(default_factory=list)
     spans: dict[str, trace.Span] = field(default_factory=dict)
     seen: dict[str, Any] = field(default_factory=dict)
     began: int = 0
     ended: int = 0
 
-    def __call__(self, program: Program) -> Run:
+    def __call__(self, program: Program, tracers: list[trace.Tracer]) -> None:
+        self.tracers = tracers
         self.began = time.time_ns()
         contextvars.Context().run(self._run, program)
         self.ended = time.time_ns()
-        return self
 
     def _run(self, program: Program) -> None:
         drive(self._caught(program.body, Flow(), "program"))
@@ -125,6 +124,7 @@ class Run:
             await self._op(op, flow, f"{place}.{at}")
 
     async def _op(self, op: Op, flow: Flow, place: str) -> None:
+        samplers.place.name = place
         match op:
             case Spanned():
                 await self._spanned(op, flow, place)

@@ -28,6 +28,7 @@ from .model import (
     Used,
     Where,
 )
+from .samplers import SAMPLERS
 
 DEPTH = 3
 _small = st.integers(0, 5)
@@ -134,4 +135,13 @@ _limits = st.one_of(
         max_size=4,
     ).map(lambda limits: tuple(limits.items())),
 )
-programs = st.builds(Program, body=_body(DEPTH), limits=_limits)
+# A sampler that goes by the trace id needs ids that are the same on both sides.
+_decisions = st.one_of(
+    st.just(("default", "default")),
+    st.tuples(st.sampled_from(tuple(SAMPLERS)), st.sampled_from(("by place", "by place, not random"))),
+)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    return Program(draw(_body(DEPTH)), draw(_limits), *draw(_decisions))
