@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::process::Command;
 
 /// Runs this test again, alone in a process that finds `value` under the name `variable`.
-#[expect(clippy::disallowed_methods, reason = "the test starts itself again and tells the way through the environment")]
 pub(crate) fn alone(test: &str, variable: &str, value: impl AsRef<OsStr>) {
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(variable, value);
