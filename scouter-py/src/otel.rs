@@ -2,8 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyString, PyTuple};
-use scouter_span::{SpanContext, SpanKind, StatusCode};
+use pyo3::types::{PyDict, PyString};
+use scouter_span::{SpanContext, SpanKind, StatusCode, TraceState};
+
+use self::tuple::TupleClass;
 
 /// See the fields. One for the process; OpenTelemetry's API has no second instance either.
 pub(crate) struct Otel {
@@ -23,8 +25,8 @@ pub(crate) struct Otel {
     /// The flags that nearly all contexts have: none, sampled, random, both.
     usual_flags: [Py<PyAny>; 4],
     no_state: Py<PyAny>,
-    /// `tuple.__new__`, where a span context is the tuple that we know. Its own `__new__` takes three times as long.
-    new_tuple: Option<Py<PyAny>>,
+    /// The same class, where a span context is the tuple that we know. Its own `__new__` takes five times as long.
+    known_tuple: Option<TupleClass>,
     pub(crate) link: Py<PyAny>,
     pub(crate) bounded_attributes: Py<PyAny>,
     pub(crate) status: Py<PyAny>,
@@ -40,16 +42,45 @@ pub(crate) fn otel(py: Python<'_>) -> PyResult<&'static Otel> {
     OTEL.get_or_try_init(py, || Otel::load(py))
 }
 
-/// `tuple.__new__`, if it makes the same span context as the class itself.
-fn new_tuple(class: &Bound<'_, PyAny>, flags: &Py<PyAny>, state: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
-    let py = class.py();
-    let new = py.get_type::<PyTuple>().getattr("__new__")?;
+#[expect(unsafe_code, reason = "PyO3 has no function that makes an object of a subclass of tuple")]
+mod tuple {
+    use std::ptr;
+
+    use pyo3::ffi;
+    use pyo3::prelude::*;
+    use pyo3::types::{PyTuple, PyType};
+
+    /// A class that is a tuple.
+    pub(super) struct TupleClass(Py<PyType>);
+
+    impl TupleClass {
+        pub(super) fn new(class: &Bound<'_, PyAny>) -> Option<Self> {
+            let class = class.cast::<PyType>().ok()?;
+            class.is_subclass_of::<PyTuple>().ok()?.then(|| Self(class.clone().unbind()))
+        }
+
+        /// What `tuple.__new__(class, items)` makes, in half of its time.
+        pub(super) fn make<'py>(&self, items: Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+            let py = items.py();
+            let arguments = PyTuple::new(py, [items])?;
+            // SAFETY: tuple's own `tp_new` gets a subclass of tuple, a tuple of arguments, and no keywords. We are attached.
+            // It gives a new reference, or null with an error set.
+            unsafe {
+                let Some(new) = (*ptr::addr_of!(ffi::PyTuple_Type)).tp_new else { return Ok(arguments.into_any()) };
+                let class = self.0.as_ptr().cast::<ffi::PyTypeObject>();
+                Bound::from_owned_ptr_or_err(py, new(class, arguments.as_ptr(), ptr::null_mut()))
+            }
+        }
+    }
+}
+
+/// The class of span contexts, if it is the tuple that we know.
+fn known_tuple(class: &Bound<'_, PyAny>, flags: &Py<PyAny>, state: &Py<PyAny>) -> PyResult<Option<TupleClass>> {
+    let Some(known) = TupleClass::new(class) else { return Ok(None) };
     let made = class.call1((1, 2, true, flags, state))?;
-    let same = match new.call1((class, (1, 2, true, flags, state, true))) {
-        Ok(direct) => direct.eq(&made)? && direct.getattr("is_valid")?.is_truthy()?,
-        Err(_) => false,
-    };
-    Ok(same.then(|| new.unbind()))
+    let direct = known.make((1, 2, true, flags, state, true).into_pyobject(class.py())?)?;
+    let same = direct.eq(&made)? && direct.getattr("is_valid")?.is_truthy()?;
+    Ok(same.then_some(known))
 }
 
 impl Otel {
@@ -84,7 +115,7 @@ impl Otel {
             span_context: member(&trace, "SpanContext")?,
             trace_flags: trace_flags.clone().unbind(),
             trace_state: member(&trace, "TraceState")?,
-            new_tuple: new_tuple(&trace.getattr("SpanContext")?, &usual_flags[1], &no_state)?,
+            known_tuple: known_tuple(&trace.getattr("SpanContext")?, &usual_flags[1], &no_state)?,
             usual_flags,
             no_state,
             link: member(&trace, "Link")?,
@@ -110,13 +141,29 @@ impl Otel {
         let state = if context.trace_state.is_empty() {
             self.no_state.bind(py).clone()
         } else {
-            self.trace_state.bind(py).call_method1("from_header", ([context.trace_state.as_str()],))?
+            self.trace_state(py, &context.trace_state)?
         };
         let class = self.span_context.bind(py);
         let (trace_id, span_id) = (context.trace_id.to_int(), context.span_id.to_int());
-        match &self.new_tuple {
-            Some(new) => new.bind(py).call1((class, (trace_id, span_id, context.is_remote, flags, state, true))),
+        match &self.known_tuple {
+            Some(known) => known.make((trace_id, span_id, context.is_remote, flags, state, true).into_pyobject(py)?),
             None => class.call1((trace_id, span_id, context.is_remote, flags, state)),
+        }
+    }
+
+    /// Makes an OpenTelemetry `TraceState`. Its own parser knows the keys of Trace Context level 1 only, and drops everything
+    /// for one of level 2; what is in ours has been checked already.
+    fn trace_state<'py>(&self, py: Python<'py>, state: &TraceState) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.trace_state.bind(py);
+        let made = class.call0()?;
+        match made.getattr_opt(pyo3::intern!(py, "_dict"))?.map(|entries| entries.cast_into::<PyDict>()) {
+            Some(Ok(entries)) => {
+                for (key, value) in state.iter() {
+                    entries.set_item(key, value)?;
+                }
+                Ok(made)
+            }
+            _ => class.call_method1("from_header", ([state.as_str()],)),
         }
     }
 
