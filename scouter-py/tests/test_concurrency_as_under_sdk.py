@@ -336,15 +336,18 @@ if sys.version_info >= (3, 11):
             with tracer.start_as_current_span("cancelled by the group"):
                 await asyncio.sleep(60)
 
+        async def failing_group() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(wait())
+                group.create_task(fail())
+
         with tracer.start_as_current_span("outer"):
             async with asyncio.TaskGroup() as group:
                 group.create_task(async_leaf(tracer, "one", 3))
                 with tracer.start_as_current_span("inside"):
                     group.create_task(async_leaf(tracer, "two", 3))
             with pytest.raises(Exception, match="unhandled errors in a TaskGroup"):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(wait())
-                    group.create_task(fail())
+                await failing_group()
 
     @async_program
     async def tasks_in_a_context_of_their_own(tracer: Tracer) -> None:

@@ -24,6 +24,7 @@ from collector.scripted import (
     partly,
 )
 from support import until
+from typing_extensions import Self
 
 from scouter import BatchConfig, HttpConfig, MockConfig
 from scouter.tracing import GrpcSpanExporter, HttpSpanExporter, OtelExportConfig, TracerProvider, init_tracer
@@ -65,7 +66,7 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

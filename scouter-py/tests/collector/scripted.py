@@ -71,7 +71,7 @@ class Scripted:
         """Every request, also those that were turned away."""
         self.taken: list[ExportTraceServiceRequest] = []
         self.metadata: list[dict[str, str]] = []
-        """Headers, or metadata, of every request."""
+        """Headers, or metadata, of every request; over HTTP also its path, as ``:path``."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
 
@@ -126,7 +126,8 @@ class ScriptedHttp(Scripted):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                say = receiver._next(body, {name.lower(): value for name, value in self.headers.items()}) or Say()
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                say = receiver._next(body, {":path": self.path, **headers}) or Say()
                 if say.hang:
                     self.close_connection = True
                     return
