@@ -9,10 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::json::DEFAULT_LENGTH;
-use crate::{report, value};
+use crate::value::Key;
+use crate::{report, text};
 
 /// A text. Lone surrogates are replaced; what is no text is taken as `str` shows it.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+/// An attribute's name; empty for what cannot be one.
+pub(crate) struct AttributeName<'a>(pub(crate) Cow<'a, str>);
 
 /// A span's name, kept as the object it came as.
 pub(crate) struct Name(pub(crate) Py<PyString>);
@@ -55,10 +59,23 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
         if let Ok(text) = object.extract::<&'a str>() {
             return Ok(Self(Cow::Borrowed(text)));
         }
-        if object.cast::<PyString>().is_err() {
-            report::once(object.py(), "a name or text was given that is no str, and taken as str() shows it");
+        if let Ok(text) = object.cast::<PyString>() {
+            return Ok(Self(Cow::Owned(text::lossy(&text).into_owned())));
         }
-        Ok(Self(Cow::Owned(value::text_of(&object))))
+        report::once(object.py(), "a name or text was given that is no str, and taken as str() shows it");
+        Ok(Self(Cow::Owned(text::of(&object))))
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for AttributeName<'a> {
+    type Error = Infallible;
+
+    #[inline]
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
+        if let Ok(name) = object.extract::<&'a str>() {
+            return Ok(Self(Cow::Borrowed(name)));
+        }
+        Ok(Self(Cow::Owned(Key::of(&object).as_str().to_owned())))
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMapping, PySequence, PyString, PyTuple};
 use scouter_propagation::{Baggage, BaggagePropagator, TraceParent, baggage, traceparent, tracestate};
 use scouter_span::SpanContext;
 
@@ -59,7 +59,8 @@ impl Found {
             }
             return Ok(found);
         }
-        for pair in pairs(carrier)?.try_iter()? {
+        let pairs = if carrier.is_exact_instance_of::<PyList>() { carrier.clone() } else { pairs(carrier)? };
+        for pair in pairs.try_iter()? {
             let pair = pair?;
             match pair.cast_exact::<PyTuple>() {
                 Ok(pair) if pair.len() == 2 => found.take(&pair.get_item(0)?, &pair.get_item(1)?)?,
@@ -225,7 +226,7 @@ pub(crate) fn current_headers<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyDic
     let current = context::current(py)?;
     let Some(span) = context::span_in(&current)? else { return Ok(headers) };
     let own = match span.cast::<Span>() {
-        Ok(span) => span.get().span_context(),
+        Ok(span) => span.get().span_context(py),
         Err(_) => context::span_context_from(&span.call_method0("get_span_context")?)?,
     };
     let Some(own) = own else { return Ok(headers) };

@@ -3,13 +3,17 @@
 //! The Python package around it checks arguments and is what users import; this module does what has to be fast. It is
 //! the only crate that knows Python.
 
+mod abc;
 mod arguments;
+mod capture;
 mod client;
 mod context;
 mod errors;
 mod headers;
+mod interrupt;
 mod json;
 mod memory;
+mod observer;
 mod otel;
 mod plan;
 mod plugins;
@@ -18,6 +22,7 @@ mod report;
 mod server;
 mod settings;
 mod span;
+mod text;
 mod tracer;
 mod value;
 

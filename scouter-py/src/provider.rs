@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use scouter::Scouter;
-use scouter::export::{DestinationStats, Stats};
+use scouter::export::{DestinationStats, LocalCapture, Stats};
 use scouter_span::Scope;
 
 use crate::arguments::{Millis, Text};
 use crate::plugins::{Hook, Plugins};
-use crate::report;
-use crate::settings;
-use crate::span::Resource;
+use crate::span::{FinishedSpan, Resource};
 use crate::tracer::Tracer;
+use crate::{capture, report, settings};
 
 /// Makes tracers. The Python package's `TracerProvider` derives from it.
 #[pyclass(frozen, subclass, weakref, module = "scouter._scouter")]
@@ -68,11 +67,25 @@ impl State {
         Ok(py.detach(|| scouter.shutdown(timeout.saturating_sub(begun.elapsed())).is_ok()))
     }
 
+    fn capture(&self) -> Option<&LocalCapture> {
+        self.scouter().and_then(Scouter::capture)
+    }
+
+    fn capture_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("enabled", self.capture().is_some_and(LocalCapture::is_enabled))?;
+        dict.set_item("dropped", self.capture().map_or(0, LocalCapture::dropped))?;
+        Ok(dict)
+    }
+
     pub(crate) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self.scouter().and_then(Scouter::stats) {
             Some(stats) => {
                 let dict = stats_dict(py, &stats)?;
-                dict.set_item("plugin_errors", self.plugins.failures.dict(py)?)?;
+                dict.set_item("queue_capacity", self.plugins.queue_capacity)?;
+                dict.set_item("capture", self.capture_dict(py)?)?;
+                dict.set_item("plugin_failures", self.plugins.failures.total())?;
+                dict.set_item("plugin_failures_by_role", self.plugins.failures.dict(py)?)?;
                 dict.into_any()
             }
             None => PyDict::new(py).into_any(),
@@ -115,6 +128,8 @@ fn stats_dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict
     dict.set_item("sampled_out", stats.sampled_out)?;
     dict.set_item("live", stats.live)?;
     dict.set_item("ended", stats.ended)?;
+    dict.set_item("pending", stats.pending)?;
+    dict.set_item("pending_bytes", stats.pending_bytes)?;
     dict.set_item("panics", stats.panics)?;
     let destinations = PyDict::new(py);
     for destination in &stats.destinations {
@@ -205,6 +220,35 @@ impl TracerProvider {
     /// `started == live + exported + thinned + queued + sum(dropped.values())`.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.state.stats(py)
+    }
+
+    /// Keeps copies of ended spans from now on, as many as this.
+    fn _enable_capture(&self, limit: usize) {
+        if let Some(capture) = self.state.capture() {
+            capture.enable(capture::limit(limit));
+        }
+    }
+
+    /// Keeps no more copies of spans, and lets go of those there are.
+    fn disable_local_capture(&self) {
+        if let Some(capture) = self.state.capture() {
+            capture.disable();
+        }
+    }
+
+    /// Takes the copies out: of every span that ended before this call, in the order in which the spans ended.
+    fn drain_local_spans(&self, py: Python<'_>) -> PyResult<Vec<Py<FinishedSpan>>> {
+        self.state.capture().map_or(Ok(Vec::new()), |capture| capture::drain(py, capture))
+    }
+
+    /// The copies of these traces' spans. Takes nothing out.
+    fn _captured(&self, py: Python<'_>, trace_ids: Vec<String>) -> PyResult<Vec<Py<FinishedSpan>>> {
+        self.state.capture().map_or(Ok(Vec::new()), |capture| capture::of_traces(py, capture, &trace_ids))
+    }
+
+    /// Tells this function how long exports take: destination, seconds, kind of error, status of the receiver.
+    fn _observe_exports(&self, observer: Py<PyAny>) {
+        self.state.plugins.observer.tell(observer);
     }
 
     /// What the spans belong to.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use scouter::export::{Report, Reporter};
 
+use crate::{interrupt, text};
+
 /// The same again is not news for this long.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -34,20 +36,26 @@ pub(crate) fn once(py: Python<'_>, message: &str) {
 
 /// Warns, at most once a minute for one kind of problem, whatever the numbers in its message. Never raises.
 fn of_kind(py: Python<'_>, kind: &str, message: &str) {
-    if !is_news(kind) {
-        return;
+    if is_news(kind) {
+        warn(py, message);
     }
+}
+
+fn warn(py: Python<'_>, message: &str) {
     let warn = || -> PyResult<()> {
         let logger = py.import("logging")?.call_method1("getLogger", ("scouter",))?;
         logger.call_method1("warning", ("%s", message)).map(drop)
     };
     // A logging handler that raises is not the tracing path's to feel.
-    let _ = warn();
+    interrupt::outcome(py, warn());
 }
 
 /// Warns that something failed, with the error's words.
 pub(crate) fn error(py: Python<'_>, what: &str, error: &PyErr) {
-    of_kind(py, what, &format!("{what}: {}", error.value(py)));
+    if is_news(what) {
+        let value = error.value(py);
+        warn(py, &format!("{what}: {}: {}", text::type_name(value), text::of(value)));
+    }
 }
 
 /// Tells the worker's reports to Python. Runs on the worker's thread, which has no part in the interpreter otherwise.

@@ -1,15 +1,19 @@
 //! Python values as attribute values.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
 use scouter_span::Value;
 use scouter_span::wire::field::{any_value, list};
 use scouter_span::wire::{nested, write_key_value, write_value};
 
-use crate::report;
+use crate::{abc, interrupt, report, text};
 
 /// Values nested deeper than this are cut; protobuf readers stop not much later.
-const DEPTH_LIMIT: u32 = 32;
+const DEPTH_LIMIT: usize = 32;
+/// The most values that one attribute has inside; a list that holds itself twice has no end otherwise.
+const COUNT_LIMIT: u32 = 1 << 20;
+/// The text of a longer one that is not ASCII is not left behind with the object.
+pub(crate) const LONG: usize = 1024;
 
 /// A value taken from Python, holding on to what it borrows. Nothing here calls Python once it is made.
 pub(crate) enum Taken<'py> {
@@ -17,6 +21,7 @@ pub(crate) enum Taken<'py> {
     I64(i64),
     F64(f64),
     Str(Bound<'py, PyString>),
+    Utf8(Bound<'py, PyBytes>),
     Text(String),
     Bytes(Bound<'py, PyBytes>),
     Encoded(Vec<u8>),
@@ -25,18 +30,20 @@ pub(crate) enum Taken<'py> {
 /// Attributes taken from a mapping.
 pub(crate) struct TakenAttributes<'py>(Vec<(Key<'py>, Taken<'py>)>);
 
-enum Key<'py> {
+/// An attribute's name. An empty one is none: the core leaves the attribute out and counts it.
+pub(crate) enum Key<'py> {
     Borrowed(Bound<'py, PyString>),
     Owned(String),
 }
 
 impl<'py> Taken<'py> {
     /// Takes a value: truth values, integers of 64 bits, floats, texts, bytes, and sequences and mappings of such.
-    /// Anything else becomes the text that `str` gives, as OpenTelemetry asks; `None` when it gives none.
+    /// Anything else becomes the text that `str` gives, as OpenTelemetry asks; `None` when it gives none. Texts may come
+    /// cut to the limit, in characters.
     pub(crate) fn from(value: &Bound<'py, PyAny>, limit: usize) -> Option<Self> {
         // The exact types first: a pointer comparison each.
         if let Ok(text) = value.cast_exact::<PyString>() {
-            return Some(Self::text(text));
+            return Some(Self::text(text, limit));
         }
         if let Ok(number) = value.cast_exact::<PyInt>() {
             return Some(Self::integer(number));
@@ -47,7 +54,7 @@ impl<'py> Taken<'py> {
         if let Ok(number) = value.cast::<PyFloat>() {
             return Some(Self::F64(number.value()));
         }
-        if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        if let Ok(bytes) = value.cast::<PyBytes>() {
             return Some(Self::Bytes(bytes.clone()));
         }
         if value.is_none() {
@@ -57,17 +64,23 @@ impl<'py> Taken<'py> {
             return Some(Self::integer(number));
         }
         if let Ok(text) = value.cast::<PyString>() {
-            return Some(Self::text(text));
+            return Some(Self::text(text, limit));
         }
         let mut encoded = Vec::new();
-        encode(&mut encoded, value, limit, 0);
-        Some(Self::Encoded(encoded))
+        let is_something = Encoder { limit, open: Vec::new(), left: COUNT_LIMIT }.write(&mut encoded, value);
+        is_something.then_some(Self::Encoded(encoded))
     }
 
-    fn text(text: &Bound<'py, PyString>) -> Self {
+    fn text(text: &Bound<'py, PyString>, limit: usize) -> Self {
+        let text = text::first(text, limit);
+        if text.len().is_ok_and(|length| length > LONG)
+            && let Ok(bytes) = text.encode_utf8()
+        {
+            return Self::Utf8(bytes);
+        }
         match text.to_str() {
-            Ok(_) => Self::Str(text.clone()),
-            Err(_) => Self::Text(text.to_string_lossy().into_owned()),
+            Ok(_) => Self::Str(text),
+            Err(_) => Self::Text(text::lossy(&text).into_owned()),
         }
     }
 
@@ -76,7 +89,7 @@ impl<'py> Taken<'py> {
             Ok(number) => Self::I64(number),
             Err(_) => {
                 report::once(number.py(), "an attribute value is an integer beyond 64 bits and was kept as text");
-                Self::Text(text_of(number))
+                Self::Text(text::of(number))
             }
         }
     }
@@ -87,6 +100,7 @@ impl<'py> Taken<'py> {
             Self::I64(value) => Value::I64(*value),
             Self::F64(value) => Value::F64(*value),
             Self::Str(text) => Value::Str(text.to_str().unwrap_or_default()),
+            Self::Utf8(text) => Value::Str(str::from_utf8(text.as_bytes()).unwrap_or_default()),
             Self::Text(text) => Value::Str(text),
             Self::Bytes(bytes) => Value::Bytes(bytes.as_bytes()),
             Self::Encoded(content) => Value::Encoded(content),
@@ -94,65 +108,119 @@ impl<'py> Taken<'py> {
     }
 }
 
-/// What `str` says, or what kind of object will not say.
-pub(crate) fn text_of(value: &Bound<'_, PyAny>) -> String {
-    match value.str() {
-        Ok(text) => text.to_string_lossy().into_owned(),
-        Err(_) => format!("<{}>", value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string())),
-    }
-}
-
 /// Writes the content of an `AnyValue`.
-fn encode(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, limit: usize, depth: u32) {
-    if value.is_none() || depth > DEPTH_LIMIT {
-        return;
-    }
-    if let Ok(entries) = value.cast::<PyMapping>() {
-        let pairs = entries.items();
-        nested(out, any_value::KVLIST, |out| {
-            for pair in pairs.iter().flat_map(|pairs| pairs.iter()) {
-                let Ok((key, value)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() else { continue };
-                let mut content = Vec::new();
-                encode(&mut content, &value, limit, depth + 1);
-                let key = text_of(&key);
-                nested(out, list::VALUES, |out| write_key_value(out, &key, Value::Encoded(&content), limit));
-            }
-        });
-    } else if is_list(value) {
-        nested(out, any_value::ARRAY, |out| {
-            let Ok(items) = value.try_iter() else { return };
-            for item in items.map_while(Result::ok) {
-                nested(out, list::VALUES, |out| encode(out, &item, limit, depth + 1));
-            }
-        });
-    } else if is_scalar(value) {
-        if let Some(taken) = Taken::from(value, limit) {
-            write_value(out, taken.value(), limit);
-        }
-    } else {
-        report::once(
-            value.py(),
-            "an attribute value is neither a number, a text, nor a collection of such, and was kept as text",
-        );
-        write_value(out, Value::Str(&text_of(value)), limit);
-    }
+struct Encoder {
+    limit: usize,
+    /// The containers being written, to notice one that holds itself.
+    open: Vec<usize>,
+    /// How many more values there may be.
+    left: u32,
 }
 
-fn is_list(value: &Bound<'_, PyAny>) -> bool {
-    value.cast::<PyList>().is_ok()
-        || value.cast::<PyTuple>().is_ok()
-        || (!is_scalar(value) && value.cast::<PySequence>().is_ok())
+impl Encoder {
+    /// Writes a value; false for one that is nothing.
+    fn write(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> bool {
+        if value.is_none() {
+            return false;
+        }
+        if self.left == 0 {
+            report::once(value.py(), "an attribute value holds more than a million values, and the rest was left out");
+            return false;
+        }
+        self.left -= 1;
+        if is_scalar(value) {
+            if let Some(taken) = Taken::from(value, self.limit) {
+                write_value(out, taken.value(), self.limit);
+            }
+        } else if abc::is_sequence(value) {
+            self.inside(value, |encoder| encoder.sequence(out, value));
+        } else if abc::is_mapping(value) {
+            self.inside(value, |encoder| encoder.mapping(out, value));
+        } else if text::has_own(value) {
+            report::once(
+                value.py(),
+                "an attribute value is neither a number, a text, nor a collection of such, and was kept as text",
+            );
+            write_value(out, Value::Str(&text::of(value)), self.limit);
+        } else {
+            report::once(value.py(), "an attribute value has no text of its own, and was left out");
+            return false;
+        }
+        true
+    }
+
+    /// Writes what a container holds, unless it holds itself or lies too deep: then it is empty.
+    fn inside(&mut self, value: &Bound<'_, PyAny>, write: impl FnOnce(&mut Self)) {
+        let place = value.as_ptr().addr();
+        if self.open.contains(&place) || self.open.len() >= DEPTH_LIMIT {
+            report::once(value.py(), "an attribute value holds itself or lies too deep, and was cut there");
+            return;
+        }
+        self.open.push(place);
+        write(self);
+        self.open.pop();
+    }
+
+    fn sequence(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) {
+        let py = value.py();
+        nested(out, any_value::ARRAY, |out| {
+            let Some(items) = interrupt::outcome(py, value.try_iter()) else { return };
+            for item in items.map_while(|item| interrupt::outcome(py, item)) {
+                if self.left == 0 {
+                    break;
+                }
+                nested(out, list::VALUES, |out| {
+                    self.write(out, &item);
+                });
+            }
+        });
+    }
+
+    fn mapping(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) {
+        nested(out, any_value::KVLIST, |out| {
+            for (key, value) in abc::items(value) {
+                if self.left == 0 {
+                    break;
+                }
+                let key = Key::of(&key);
+                if key.as_str().is_empty() {
+                    continue;
+                }
+                let mut content = Vec::new();
+                self.write(&mut content, &value);
+                nested(out, list::VALUES, |out| {
+                    write_key_value(out, key.as_str(), Value::Encoded(&content), self.limit);
+                });
+            }
+        });
+    }
 }
 
 fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyString>().is_ok()
         || value.cast::<PyInt>().is_ok()
         || value.cast::<PyFloat>().is_ok()
-        || value.cast_exact::<PyBytes>().is_ok()
+        || value.cast::<PyBytes>().is_ok()
 }
 
-impl Key<'_> {
-    fn as_str(&self) -> &str {
+impl<'py> Key<'py> {
+    /// A text as it is, and anything else that has a text of its own as that text.
+    pub(crate) fn of(key: &Bound<'py, PyAny>) -> Self {
+        if let Ok(text) = key.cast::<PyString>() {
+            return match text.to_str() {
+                Ok(_) => Self::Borrowed(text.clone()),
+                Err(_) => Self::Owned(text::lossy(text).into_owned()),
+            };
+        }
+        if key.is_none() || !text::has_own(key) {
+            report::once(key.py(), "an attribute was given a name that is no text, and left out");
+            return Self::Owned(String::new());
+        }
+        report::once(key.py(), "an attribute was given a name that is no str, and taken as str() shows it");
+        Self::Owned(text::of(key))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(key) => key.to_str().unwrap_or_default(),
             Self::Owned(key) => key,
@@ -163,30 +231,21 @@ impl Key<'_> {
 impl<'py> TakenAttributes<'py> {
     /// Takes what a mapping holds, or nothing from what is no mapping.
     pub(crate) fn from(attributes: Option<&Bound<'py, PyAny>>, limit: usize) -> Self {
-        let mut taken = Vec::new();
-        let Some(attributes) = attributes.filter(|attributes| !attributes.is_none()) else { return Self(taken) };
-        let mut take = |key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>| {
-            if let (Some(key), Some(value)) = (take_key(key), Taken::from(value, limit)) {
-                taken.push((key, value));
-            }
-        };
-        if let Ok(entries) = attributes.cast_exact::<PyDict>() {
+        let Some(attributes) = attributes.filter(|attributes| !attributes.is_none()) else { return Self(Vec::new()) };
+        let entries = if let Ok(entries) = attributes.cast_exact::<PyDict>() {
             if let Some(all) = all_simple(entries) {
                 return Self(all);
             }
             // A copy, because a value's `__str__` may change the dict.
-            let entries: Vec<_> = entries.iter().collect();
-            entries.iter().for_each(|(key, value)| take(key, value));
-        } else if let Ok(items) = attributes.cast::<PyMapping>().map_err(PyErr::from).and_then(|m| m.items()) {
-            for item in items.iter() {
-                if let Ok((key, value)) = item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() {
-                    take(&key, &value);
-                }
-            }
+            entries.iter().collect()
+        } else if abc::is_mapping(attributes) {
+            abc::items(attributes).collect()
         } else {
             report::once(attributes.py(), "attributes were given that are no mapping, and left out");
-        }
-        Self(taken)
+            Vec::new()
+        };
+        let take = |(key, value)| Some((Key::of(&key), Taken::from(&value, limit)?));
+        Self(entries.into_iter().filter_map(take).collect())
     }
 
     /// As the core takes them.
@@ -211,22 +270,11 @@ fn all_simple<'py>(entries: &Bound<'py, PyDict>) -> Option<Vec<(Key<'py>, Taken<
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
             Taken::F64(number.value())
         } else {
-            Taken::Str(value.cast_into_exact::<PyString>().ok().filter(|text| text.to_str().is_ok())?)
+            let text = value.cast_into_exact::<PyString>().ok()?;
+            let is_short = text.len().is_ok_and(|length| length <= LONG);
+            Taken::Str(Some(text).filter(|text| is_short && text.to_str().is_ok())?)
         };
         all.push((Key::Borrowed(key), taken));
     }
     Some(all)
-}
-
-fn take_key<'py>(key: &Bound<'py, PyAny>) -> Option<Key<'py>> {
-    match key.cast::<PyString>() {
-        Ok(text) => Some(match text.to_str() {
-            Ok(_) => Key::Borrowed(text.clone()),
-            Err(_) => Key::Owned(text.to_string_lossy().into_owned()),
-        }),
-        Err(_) => {
-            report::once(key.py(), "an attribute was given a name that is no text, and left out");
-            None
-        }
-    }
 }

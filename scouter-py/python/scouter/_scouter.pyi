@@ -313,6 +313,13 @@ class TracerProvider(trace.TracerProvider):
         """Flushes, and records nothing from then on; false when not everything arrived in time."""
     def stats(self) -> dict[str, Any]:
         """How many spans there are, and what became of them."""
+    def disable_local_capture(self) -> None:
+        """Keeps no more copies of spans, and lets go of those there are."""
+    def drain_local_spans(self) -> list[FinishedSpan]:
+        """Takes the copies out: of every span that ended before this call, in the order in which the spans ended."""
+    def _enable_capture(self, limit: int) -> None: ...
+    def _captured(self, trace_ids: list[str]) -> list[FinishedSpan]: ...
+    def _observe_exports(self, observer: Callable[[str, float, str | None, tuple[str, int] | None], None]) -> None: ...
     @property
     def resource(self) -> Resource: ...
 

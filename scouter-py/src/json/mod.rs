@@ -9,7 +9,7 @@ mod text;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-pub(crate) use text::Text;
+pub(crate) use self::text::Text;
 
 /// How many characters are kept where nobody says.
 pub(crate) const DEFAULT_LENGTH: usize = 5000;
@@ -75,22 +75,18 @@ impl Writer {
     }
 
     pub(crate) fn string(&mut self, text: &Bound<'_, PyString>) {
-        match text.to_str() {
-            Ok(text) => self.out.string(text),
-            // Lone surrogates have no place in JSON that others read.
-            Err(_) => self.out.string(&text.to_string_lossy()),
-        }
+        // Not more than can be written of it: a long text is not encoded as a whole.
+        let text = crate::text::first(text, self.out.room() + 1);
+        self.out.string(&crate::text::lossy(&text));
     }
 
     fn integer(&mut self, number: &Bound<'_, PyInt>) {
         if let Ok(number) = number.extract::<i64>() {
             self.out.number(number);
-        } else if let Ok(digits) = number.str() {
-            self.out.push(&digits.to_string_lossy());
+        } else if let Some(shown) = crate::text::too_long(number) {
+            self.out.string(&shown);
         } else {
-            // Python refuses to print integers of more than a few thousand digits.
-            let bits = number.call_method0("bit_length").and_then(|bits| bits.extract::<u64>()).unwrap_or_default();
-            self.out.string(&format!("<int of {bits} bits>"));
+            self.out.push(&crate::text::of(number));
         }
     }
 
@@ -129,7 +125,7 @@ impl Writer {
         self.object(entries.into_iter());
     }
 
-    /// Writes keys with values.
+    /// Writes keys with values. Takes no more of them than can be written.
     fn object<'py>(&mut self, entries: impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)>) {
         self.out.push("{");
         for (at, (key, value)) in entries.enumerate() {
@@ -141,7 +137,7 @@ impl Writer {
             }
             match key.cast::<PyString>() {
                 Ok(key) => self.string(key),
-                Err(_) => self.out.string(&object::name_of(&key)),
+                Err(_) => self.out.string(&crate::text::of(&key)),
             }
             self.out.push(": ");
             self.value(&value);

@@ -3,10 +3,11 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyType,
+    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PyString, PyTuple, PyType,
 };
 
 use super::Writer;
+use crate::{abc, interrupt, text};
 
 /// Types of the standard library, looked up once.
 struct Types {
@@ -38,22 +39,10 @@ fn types(py: Python<'_>) -> PyResult<&'static Types> {
     })
 }
 
-/// What `str` makes of a key, or the kind of object it is.
-pub(super) fn name_of(key: &Bound<'_, PyAny>) -> String {
-    key.str().map_or_else(|_| placeholder(key), |text| text.to_string_lossy().into_owned())
-}
-
-fn placeholder(value: &Bound<'_, PyAny>) -> String {
-    format!(
-        "<{}>",
-        value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string_lossy().into_owned())
-    )
-}
-
 /// Writes an object of no exact builtin type. What its own code raises ends in a placeholder.
 pub(super) fn write(writer: &mut Writer, value: &Bound<'_, PyAny>) {
-    if try_write(writer, value).is_err() {
-        writer.out.string(&placeholder(value));
+    if interrupt::outcome(value.py(), try_write(writer, value)).is_none() {
+        writer.out.string(&text::kind(value));
     }
 }
 
@@ -75,7 +64,7 @@ fn try_write(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
     let types = types(py)?;
     if value.cast::<PyType>().is_ok() {
-        writer.out.string(&value.str()?.to_string_lossy());
+        writer.string(&value.str()?);
     } else if value.is_instance(types.enumeration.bind(py))? {
         writer.value(&value.getattr("value")?);
     } else if class_has(value, pyo3::intern!(py, "model_dump"))? && class_has(value, pyo3::intern!(py, "model_fields"))?
@@ -87,14 +76,14 @@ fn try_write(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = value.getattr("__dataclass_fields__")?;
         let names: Vec<Bound<'_, PyAny>> = fields.try_iter()?.collect::<PyResult<_>>()?;
         let entries = names.into_iter().filter_map(|name| {
-            let value = value.getattr(name.cast::<PyString>().ok()?).ok()?;
+            let value = interrupt::outcome(py, value.getattr(name.cast::<PyString>().ok()?))?;
             Some((name, value))
         });
         writer.object(entries);
     } else if is_any(value, &types.iso)? {
-        writer.out.string(&value.call_method0("isoformat")?.str()?.to_string_lossy());
+        writer.string(&value.call_method0("isoformat")?.str()?);
     } else if is_any(value, &types.text)? {
-        writer.out.string(&value.str()?.to_string_lossy());
+        writer.string(&value.str()?);
     } else {
         write_builtin_like(writer, value)?;
     }
@@ -115,29 +104,42 @@ fn write_builtin_like(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult
     } else if let Ok(number) = value.cast::<PyFloat>() {
         writer.float(number.value());
     } else if value.cast::<PySet>().is_ok() || value.cast::<PyFrozenSet>().is_ok() {
-        // A copy, because an element's own code may change the set. Sorted where that works, so that equal sets look equal.
-        let items = PyList::empty(py);
-        for item in value.try_iter()? {
-            items.append(item?)?;
-        }
-        if items.sort().is_err() {
-            // Elements of several kinds have no order.
-        }
-        writer.array(items.iter());
+        write_set(writer, value)?;
     } else if let Ok(items) = value.cast::<PyTuple>() {
         write_tuple(writer, value, items)?;
     } else if let Ok(items) = value.cast::<PyList>() {
         writer.array(items.get_slice(0, writer.out.room() + 1).iter());
     } else if let Ok(entries) = value.cast::<PyDict>() {
         writer.dict(entries);
-    } else if let Ok(entries) = value.cast::<PyMapping>() {
-        let pairs: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)> = entries.items()?.extract()?;
-        writer.object(pairs.into_iter());
+    } else if abc::is_mapping(value) {
+        writer.object(abc::items(value));
+    } else if let Ok(bytes) = value.cast::<PyMemoryView>() {
+        write_bytes(writer, bytes.call_method0("tobytes")?.cast::<PyBytes>()?.as_bytes());
     } else if is_numpy(value)? {
         write_numpy(writer, value)?;
+    } else if abc::is_sequence(value) || abc::is_set_or_view(value) {
+        let items = value.try_iter()?;
+        writer.array(items.map_while(|item| interrupt::outcome(py, item)));
     } else {
-        writer.out.string(&value.repr()?.to_string_lossy());
+        writer.string(&value.repr()?);
     }
+    Ok(())
+}
+
+/// Sorted where that works, so that equal sets look equal, and where all of it can be written.
+fn write_set(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    // A copy, because an element's own code may change the set.
+    let items = PyList::empty(py);
+    let most = writer.out.room() + 1;
+    for item in value.try_iter()?.take(most) {
+        items.append(item?)?;
+    }
+    if items.len() < most {
+        // Elements of several kinds have no order.
+        interrupt::outcome(py, items.sort());
+    }
+    writer.array(items.iter());
     Ok(())
 }
 
@@ -173,7 +175,7 @@ fn write_numpy(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     let plain = value.call_method0("tolist")?;
     if plain.get_type().is(value.get_type()) {
-        writer.out.string(&value.repr()?.to_string_lossy());
+        writer.string(&value.repr()?);
     } else {
         writer.value(&plain);
     }

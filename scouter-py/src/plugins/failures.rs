@@ -1,13 +1,12 @@
 //! What becomes of what plug-ins raise.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::report;
+use crate::{interrupt, report};
 
 /// What a plug-in is.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +20,6 @@ pub(crate) enum Role {
 /// How often the plug-ins of a provider have failed, by what they are.
 #[derive(Debug, Default)]
 pub(crate) struct Failures([AtomicU64; Role::ALL.len()]);
-
-thread_local! {
-    /// An exception that is the program's to see, from a place that cannot raise.
-    static STASHED: Cell<Option<PyErr>> = const { Cell::new(None) };
-}
 
 impl Role {
     const ALL: [Self; 4] = [Self::Processor, Self::Sampler, Self::IdGenerator, Self::Exporter];
@@ -55,11 +49,17 @@ impl Failures {
         Ok(())
     }
 
-    /// As [`absorb`](Self::absorb), where nothing can be raised: [`raise_stashed`] does it later, on the same thread.
-    pub(super) fn absorb_or_stash(&self, py: Python<'_>, role: Role, what: &str, error: PyErr) {
-        if let Err(error) = self.absorb(py, role, what, error) {
-            STASHED.set(Some(error));
+    /// As [`absorb`](Self::absorb), where nothing can be raised: [`interrupt::hand_over`] does it later.
+    pub(super) fn absorb_and_keep(&self, py: Python<'_>, role: Role, what: &str, error: PyErr) {
+        if let Some(error) = interrupt::swallow(py, error) {
+            self.count(role);
+            report::error(py, what, &error);
         }
+    }
+
+    /// In all.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// By role.
@@ -70,9 +70,4 @@ impl Failures {
         }
         Ok(dict)
     }
-}
-
-/// Raises what a sampler or an id generator was interrupted by.
-pub(crate) fn raise_stashed() -> PyResult<()> {
-    STASHED.take().map_or(Ok(()), Err)
 }

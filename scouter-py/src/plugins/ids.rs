@@ -26,7 +26,7 @@ impl Ids {
     fn ask<T>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Option<T> {
         let asked = Python::try_attach(|py| {
             let what = "an id generator failed, and a random id was taken";
-            let failed = |error| self.failures.absorb_or_stash(py, Role::IdGenerator, what, error);
+            let failed = |error| self.failures.absorb_and_keep(py, Role::IdGenerator, what, error);
             ask(self.generator.bind(py)).map_err(failed)
         });
         asked.and_then(Result::ok)

@@ -12,8 +12,10 @@ mod sampler;
 
 use std::sync::Arc;
 
+use crate::observer::Observer;
+
 pub(crate) use exporter::Exporter;
-pub(crate) use failures::{Failures, Role, raise_stashed};
+pub(crate) use failures::{Failures, Role};
 pub(crate) use ids::Ids;
 pub(crate) use processors::{Hook, Processors};
 pub(crate) use sampler::{Asked, PythonSampler};
@@ -27,4 +29,8 @@ pub(crate) struct Plugins {
     /// Whether a sampler or an id generator in Python is asked when a span begins.
     pub(crate) asks: bool,
     pub(crate) failures: Arc<Failures>,
+    /// Told of exports.
+    pub(crate) observer: Arc<Observer>,
+    /// How many spans may wait in the pipeline.
+    pub(crate) queue_capacity: usize,
 }

@@ -126,7 +126,7 @@ impl Processors {
         let py = span.py();
         for hook in self.iter() {
             if let Hook::Keeper(list, ratio) = hook
-                && let Some(context) = span.get().span_context()
+                && let Some(context) = span.get().span_context(py)
                 && context.is_sampled()
                 && ratio.contains(context.trace_id)
             {
@@ -189,7 +189,7 @@ impl Span {
     /// The span as it ended.
     fn finished(&self, py: Python<'_>) -> PyResult<crate::span::FinishedSpan> {
         let tracer = self.tracer();
-        let bytes = Bytes::from(self.bytes());
-        Ok(crate::span::FinishedSpan::new(bytes, tracer.resource(py), tracer.scope(py)?, Some(self.parent_flags())))
+        let bytes = Bytes::from(self.bytes(py));
+        Ok(crate::span::FinishedSpan::new(bytes, tracer.resource(py), tracer.scope(py)?, Some(self.parent_flags(py))))
     }
 }

@@ -102,7 +102,7 @@ impl ShouldSample for PythonSampler {
     fn should_sample(&self, input: &SamplingInput<'_>) -> SamplingResult {
         let asked = Python::try_attach(|py| {
             self.ask(py, input).map_err(|error| {
-                self.failures.absorb_or_stash(py, Role::Sampler, "a sampler failed, and the parent decides", error);
+                self.failures.absorb_and_keep(py, Role::Sampler, "a sampler failed, and the parent decides", error);
             })
         });
         // Without an answer, as without a sampler: what the parent says, and every root.

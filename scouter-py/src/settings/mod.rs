@@ -67,6 +67,8 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
         plugins.asks = true;
         settings.ids = Some(Arc::new(Ids::new(generator.unbind(), Arc::clone(&plugins.failures))));
     }
+    settings.observer = Some(plugins.observer.clone());
+    plugins.queue_capacity = settings.batch.max_queue_size;
     Ok((settings, plugins))
 }
 

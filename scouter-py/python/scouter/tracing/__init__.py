@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from .._scouter import Span as ScouterSpan
     from .._scouter import Tracer as ScouterTracer
     from ..batch import BatchConfig
+    from .capture import (
+        disable_local_capture,
+        drain_local_spans,
+        enable_local_capture,
+        get_local_spans_by_trace_ids,
+    )
     from .environment import EnvironmentGetter, EnvironmentSetter, context_from_environment, environment_for_child
     from .exporters import (
         GrpcSpanExporter,
@@ -68,9 +74,13 @@ __all__ = [
     "TraceContextPropagator",
     "TracerProvider",
     "context_from_environment",
+    "disable_local_capture",
+    "drain_local_spans",
+    "enable_local_capture",
     "environment_for_child",
     "extract_span_context_from_headers",
     "flush_tracer",
+    "get_local_spans_by_trace_ids",
     "get_tracer",
     "get_tracing_headers_from_current_span",
     "init_tracer",
@@ -102,9 +112,13 @@ _HOMES = {
     "TraceContextPropagator": (".propagation", "TraceContextPropagator"),
     "TracerProvider": (".provider", "TracerProvider"),
     "context_from_environment": (".environment", "context_from_environment"),
+    "disable_local_capture": (".capture", "disable_local_capture"),
+    "drain_local_spans": (".capture", "drain_local_spans"),
+    "enable_local_capture": (".capture", "enable_local_capture"),
     "environment_for_child": (".environment", "environment_for_child"),
     "extract_span_context_from_headers": (".propagation", "extract_span_context_from_headers"),
     "flush_tracer": (".manual", "flush_tracer"),
+    "get_local_spans_by_trace_ids": (".capture", "get_local_spans_by_trace_ids"),
     "get_tracer": (".manual", "get_tracer"),
     "get_tracing_headers_from_current_span": (".propagation", "get_tracing_headers_from_current_span"),
     "init_tracer": (".manual", "init_tracer"),

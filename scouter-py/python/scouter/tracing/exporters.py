@@ -159,6 +159,20 @@ def _with_names(exporters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return exporters
 
 
+def types(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What kind of exporter each destination has, as OpenTelemetry names kinds; by the destination's name."""
+    exporters = settings.get("exporters") or []
+    given = [{"name": "scouter", **settings.get("transport", {"kind": "http"})}, *exporters]
+    known = {"http": "otlp_http_span_exporter", "grpc": "otlp_grpc_span_exporter"}
+    return {one["name"]: known.get(one["kind"]) or _class_of(one.get("object", one["kind"])) for one in given}
+
+
+def _class_of(exporter: object) -> str:
+    """The name of an exporter's class, with its module; a kind by itself."""
+    kind = type(exporter)
+    return exporter if isinstance(exporter, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _from_environment() -> list[dict[str, Any]] | None:
     names = [name.strip() for name in plugins.variable("OTEL_TRACES_EXPORTER").split(",") if name.strip()]
     if set(names) <= {"none", "otlp"}:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from ..errors import ConfigTypeError
+from . import capture
 from .at_exit import FLUSH_DEADLINE_MILLIS
 from .propagation import global_propagator
 from .provider import TracerProvider
 from .takeover import Takeover
 
 if TYPE_CHECKING:
+    from .._scouter import FinishedSpan
     from ..batch import BatchConfig
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
@@ -79,8 +81,8 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             scouter_queue: No record queues in this version; only ``None``.
             attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not
                 set it.
-            **kwargs: ``resource``, ``span_limits``, ``sampler`` and ``id_generator`` as for :class:`TracerProvider`, and
-                what every OpenTelemetry instrumentor takes.
+            **kwargs: ``resource``, ``span_limits``, ``sampler``, ``id_generator`` and ``meter_provider`` as for
+                :class:`TracerProvider`, and what every OpenTelemetry instrumentor takes.
 
         Raises:
             ConfigError: an argument has a value that cannot work.
@@ -104,6 +106,22 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         """
         with _lock:
             super().uninstrument(**kwargs)
+
+    def enable_local_capture(self, limit: int = capture.LIMIT) -> None:
+        """As :func:`scouter.tracing.enable_local_capture`."""
+        capture.enable_local_capture(limit)
+
+    def disable_local_capture(self) -> None:
+        """As :func:`scouter.tracing.disable_local_capture`."""
+        capture.disable_local_capture()
+
+    def drain_local_spans(self) -> list[FinishedSpan]:
+        """As :func:`scouter.tracing.drain_local_spans`."""
+        return capture.drain_local_spans()
+
+    def get_local_spans_by_trace_ids(self, trace_ids: Sequence[str]) -> list[FinishedSpan]:
+        """As :func:`scouter.tracing.get_local_spans_by_trace_ids`."""
+        return capture.get_local_spans_by_trace_ids(trace_ids)
 
     def _instrument(self, **kwargs: Any) -> None:
         _refuse_unknown(kwargs)

@@ -15,6 +15,8 @@ from .at_exit import FLUSH_DEADLINE_MILLIS
 from .provider import TracerProvider
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
     from .._scouter import Tracer
     from ..batch import BatchConfig
     from ..transport import TransportConfig
@@ -43,6 +45,7 @@ def init_tracer(
     span_limits: SpanLimitsLike | None = None,
     sampler: SamplerLike | None = None,
     id_generator: IdGeneratorLike | None = None,
+    meter_provider: MeterProvider | None = None,
 ) -> Tracer:
     """A tracer with a pipeline of its own. Nothing global changes; every call makes another, independent pipeline.
 
@@ -50,7 +53,7 @@ def init_tracer(
         service_name: The service that spans belong to.
         scope: The name of the instrumentation scope; the service's name when left out, else ``scouter``.
         transport_config, exporter, batch_config, sample_ratio, scouter_queue, attributes, resource, span_limits, sampler,
-            id_generator: As for :class:`TracerProvider`.
+            id_generator, meter_provider: As for :class:`TracerProvider`.
 
     Raises:
         ConfigError: an argument has a value that cannot work.
@@ -77,6 +80,7 @@ def init_tracer(
         span_limits=span_limits,
         sampler=sampler,
         id_generator=id_generator,
+        meter_provider=meter_provider,
     )
     _made.add(provider)
     _latest[:] = [provider]

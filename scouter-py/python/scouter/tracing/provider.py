@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .. import _scouter
-from . import at_exit, plugins, settings
+from .. import _scouter, arguments
+from ..errors import ConfigTypeError
+from . import at_exit, capture, exporters, metrics, plugins, settings
 from .plugins import SpanProcessorLike
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
     from typing_extensions import Self
 
     from ..batch import BatchConfig
@@ -47,6 +49,8 @@ class TracerProvider(_scouter.TracerProvider):
             with the methods of one.
         id_generator: Where trace and span ids come from: any id generator of the OpenTelemetry SDK, or an object with
             the methods of one.
+        meter_provider: Where the metrics go that tell how tracing is doing; OpenTelemetry's global meter provider by
+            default.
 
     Raises:
         ConfigError: an argument has a value that cannot work.
@@ -66,23 +70,23 @@ class TracerProvider(_scouter.TracerProvider):
         span_limits: SpanLimitsLike | None = None,
         sampler: SamplerLike | None = None,
         id_generator: IdGeneratorLike | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> Self:
-        provider = super().__new__(
-            cls,
-            settings.gather(
-                transport_config=transport_config,
-                exporter=exporter,
-                batch_config=batch_config,
-                sample_ratio=sample_ratio,
-                scouter_queue=scouter_queue,
-                attributes=attributes,
-                resource=resource,
-                span_limits=span_limits,
-                sampler=sampler,
-                id_generator=id_generator,
-            ),
+        gathered = settings.gather(
+            transport_config=transport_config,
+            exporter=exporter,
+            batch_config=batch_config,
+            sample_ratio=sample_ratio,
+            scouter_queue=scouter_queue,
+            attributes=attributes,
+            resource=resource,
+            span_limits=span_limits,
+            sampler=sampler,
+            id_generator=id_generator,
         )
+        provider = super().__new__(cls, gathered)
         at_exit.watch(provider)
+        metrics.watch(provider, meter_provider, exporters.types(gathered))
         return provider
 
     def add_span_processor(self, span_processor: SpanProcessorLike) -> None:
@@ -100,6 +104,29 @@ class TracerProvider(_scouter.TracerProvider):
         super().add_span_processor(span_processor)
         # A processor may hold spans back, so its provider is not just forgotten with the last reference to it.
         at_exit.hold(self)
+
+    def enable_local_capture(self, limit: int = capture.LIMIT) -> None:
+        """Keeps a copy of every sampled span that ends from now on, beside sending it.
+
+        When there are ``limit`` copies, further ones are left out and counted in ``stats()["capture"]``.
+
+        Raises:
+            ConfigError: the limit is below 1.
+        """
+        self._enable_capture(arguments.count("limit", limit))
+
+    def get_local_spans_by_trace_ids(self, trace_ids: Sequence[str]) -> list[_scouter.FinishedSpan]:
+        """The copies of these traces' spans, in the order in which the spans ended. Takes nothing out.
+
+        Args:
+            trace_ids: As 32 hexadecimal digits each.
+
+        Raises:
+            ConfigError: one of these is no trace id.
+        """
+        if isinstance(trace_ids, str):
+            raise ConfigTypeError("trace_ids is a str: give a list of them")
+        return self._captured([arguments.text("trace_ids", trace_id) for trace_id in trace_ids])
 
     def shutdown(self, timeout_millis: int = 30_000) -> bool:
         """Flushes, and records nothing from then on; false when not everything arrived in time."""

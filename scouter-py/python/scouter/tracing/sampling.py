@@ -31,8 +31,9 @@ _OFF: Described = ("always_off", None)
 def described(sampler: SamplerLike) -> Described:
     """How the native tracer is told about a sampler.
 
-    The SDK's own everyday samplers decide by flags and ids alone; exactly these, and not classes derived from them, are
-    decided natively, with the same outcome.
+    The SDK's own samplers that look at nothing but the parent's flags are decided natively, with the same outcome: exactly
+    these, and not classes derived from them. One by ratio is not among them, because ``sample_ratio`` follows a newer
+    specification of which traces belong to a ratio.
     """
     kind = type(sampler)
     if kind.__module__ != _SDK:
@@ -40,8 +41,6 @@ def described(sampler: SamplerLike) -> Described:
     inside: Any = sampler
     if kind.__name__ in ("StaticSampler", "_AlwaysOn", "_AlwaysOff"):
         return {"RECORD_AND_SAMPLE": _ON, "DROP": _OFF}.get(inside._decision.name, ("custom", sampler))
-    if kind.__name__ == "TraceIdRatioBased":
-        return ("ratio", inside.rate)
     if kind.__name__ in ("ParentBased", "ParentBasedTraceIdRatio", "_ParentBasedAlwaysOn", "_ParentBasedAlwaysOff"):
         below = [
             described(inside._remote_parent_sampled),
