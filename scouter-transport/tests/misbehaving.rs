@@ -6,7 +6,8 @@ mod receiver;
 
 use std::time::Duration;
 
-use receiver::{Act, Receiver, Speaks, rpc_status};
+use receiver::status::rpc_status;
+use receiver::{Act, Receiver, Speaks};
 use scouter_transport::grpc::{Grpc, GrpcConfig};
 use scouter_transport::http::{Http, HttpConfig};
 use scouter_transport::{Endpoint, Error, ErrorKind, Payload, Retry, RetryPolicy, Transport};

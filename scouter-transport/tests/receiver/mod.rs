@@ -7,7 +7,7 @@
 
 mod grpc;
 mod http;
-mod status;
+pub(crate) mod status;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,8 +19,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-
-pub(crate) use self::status::rpc_status;
 
 /// What is done with one request, or with the connection it would come on.
 #[derive(Clone, Debug)]
