@@ -419,14 +419,17 @@ class TestGlobalSettings:
         async def handler(request: Request) -> JSONResponse:
             return JSONResponse(get_tracing_headers_from_current_span())
 
+        def sent() -> int:
+            trace.get_tracer_provider().force_flush()
+            return len(kept.config.spans)
+
         app = ScouterTracingMiddleware(Starlette(routes=[Route("/x", handler)]))
         with Service(app) as service:
             assert httpx.get(f"{service.uri}/x", trust_env=False).json() == {}
             for count in (1, 2):
                 instrument(transport_config=kept.config)
-                provider = trace.get_tracer_provider()
                 assert httpx.get(f"{service.uri}/x", trust_env=False).json().keys() == {"traceparent"}
-                until("the span", lambda: provider.force_flush() and len(kept.config.spans) == count)
+                until("the span", lambda count=count: sent() == count)
                 uninstrument()
             assert httpx.get(f"{service.uri}/x", trust_env=False).json() == {}
         assert [span["name"] for span in kept.config.spans] == ["GET /x", "GET /x"]
