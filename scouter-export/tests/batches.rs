@@ -77,17 +77,6 @@ fn a_batch_stays_below_its_bytes() {
 }
 
 #[test]
-fn simple_mode_sends_each_span_at_once() {
-    let memory = memory();
-    let rig = Rig::new(BatchConfig::simple(), [to("a", &memory)]);
-    rig.spans(1);
-    wait(memory.until_received(1));
-    rig.spans(20);
-    wait(memory.until_received(21));
-    assert!(memory.payloads().iter().all(|payload| payload.items == 1));
-}
-
-#[test]
 fn destinations_share_one_encoding() {
     let (first, second) = (memory(), memory());
     let rig = Rig::new(batches_of(10), [to("a", &first), to("b", &second)]);

@@ -80,6 +80,7 @@ fn assert_holds(now: &Stats, before: &Stats) {
     assert_sums(now);
     for (to, before) in now.destinations.iter().zip(&before.destinations) {
         assert!(to.settled() >= before.settled() && to.submitted >= before.submitted, "{now:#?} after {before:#?}");
+        assert!(to.requests >= before.requests && to.retries >= before.retries, "{now:#?} after {before:#?}");
         assert!(to.submitted >= to.exported + to.failed.total(), "{to:#?}");
         assert!(to.in_flight <= to.queued, "{to:#?}");
         for reason in DropReason::ALL {

@@ -35,11 +35,6 @@ pub struct BatchConfig {
 }
 
 impl BatchConfig {
-    /// Every span is sent at once, in a request of its own, and still from the worker.
-    pub fn simple() -> Self {
-        Self { scheduled_delay: Duration::ZERO, max_export_batch_size: 1, ..Self::default() }
-    }
-
     pub(crate) fn bounds(&self) -> Held {
         Held { items: self.max_queue_size as u64, bytes: self.max_queue_bytes as u64 }
     }
@@ -108,6 +103,5 @@ mod tests {
     fn a_batch_is_no_larger_than_the_queue() {
         let config = BatchConfig { max_queue_size: 100, ..BatchConfig::default() }.checked().unwrap();
         assert_eq!(config.max_export_batch_size, 100);
-        assert!(BatchConfig::simple().checked().is_ok());
     }
 }

@@ -6,10 +6,11 @@ mod singles;
 mod split;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use scouter_span::{Resource, Scope};
+use scouter_transport::Payload;
 
 use crate::queue::Held;
 
@@ -34,6 +35,14 @@ pub(crate) struct Origin {
     pub(crate) resource: Resource,
     /// In the order of the `ScopeSpans`.
     pub(crate) scopes: Vec<Arc<Scope>>,
+    /// What is being sent of the batch at this moment, to whichever destination.
+    sending: Mutex<Weak<Payload>>,
+}
+
+impl Origin {
+    pub(crate) fn new(resource: Resource, scopes: Vec<Arc<Scope>>) -> Self {
+        Self { resource, scopes, sending: Mutex::default() }
+    }
 }
 
 impl Batch {
@@ -41,10 +50,44 @@ impl Batch {
     pub(crate) fn items(&self) -> u32 {
         u32::try_from(self.held.items).unwrap_or(u32::MAX)
     }
+
+    /// The batch as transports take it, to be held while it is being sent.
+    ///
+    /// Clones of a payload share what sending makes of it, such as its compressed form. Destinations that send a batch at
+    /// the same time get clones of one, so it is compressed once. Nobody else holds it: batches that wait for a slow
+    /// destination keep no second form of their bytes.
+    pub(crate) fn payload(&self) -> Arc<Payload> {
+        let mut sending = self.origin.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.upgrade().unwrap_or_else(|| {
+            let payload = Arc::new(Payload::traces(self.body.clone(), self.items()));
+            *sending = Arc::downgrade(&payload);
+            payload
+        })
+    }
 }
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("held", &self.held).field("length", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Held;
+
+    #[test]
+    fn those_who_send_at_the_same_time_share_a_payload() {
+        let origin = Arc::new(Origin::new(Resource::new(&[], ""), Vec::new()));
+        let batch = Batch { body: Bytes::from_static(b"spans"), held: Held { items: 2, bytes: 5 }, origin };
+        let first = batch.payload();
+        assert_eq!((&first.body[..], first.items), (&b"spans"[..], 2));
+        assert!(Arc::ptr_eq(&first, &batch.clone().payload()));
+        // Nothing is kept for whoever sends it later.
+        let kept = Arc::downgrade(&first);
+        drop(first);
+        assert!(kept.upgrade().is_none());
+        assert_eq!(batch.payload().body, batch.body);
     }
 }

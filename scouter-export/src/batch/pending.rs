@@ -168,5 +168,5 @@ pub(super) fn encode<'a>(
         .unzip();
     let mut body = Vec::with_capacity(request::encoded_len(resource, &groups));
     request::encode(&mut body, resource, &groups);
-    Batch { body: Bytes::from(body), held, origin: Arc::new(Origin { resource: resource.clone(), scopes }) }
+    Batch { body: Bytes::from(body), held, origin: Arc::new(Origin::new(resource.clone(), scopes)) }
 }

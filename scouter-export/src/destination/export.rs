@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use scouter_transport::{Error, ErrorKind, Payload, Receipt, Status, Transport};
+use scouter_transport::{Error, ErrorKind, Receipt, Status, Transport};
 use tokio::time::Instant;
 
 use super::answer::Answer;
@@ -47,9 +47,9 @@ impl Progress {
         self.attempts.store(0, Ordering::Relaxed);
     }
 
-    /// One more try.
-    pub(super) fn attempt(&self) {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+    /// One more try. Tells whether it is not the first.
+    pub(super) fn attempt(&self) -> bool {
+        self.attempts.fetch_add(1, Ordering::Relaxed) > 0
     }
 
     fn add(&self, part: Held) {
@@ -92,9 +92,10 @@ impl Outcome {
 pub(super) async fn export(shared: &Shared, at: usize, transport: &dyn Transport, batch: Batch, progress: &Progress) {
     let mut todo = vec![(batch, true)];
     while let Some((batch, may_split)) = todo.pop() {
-        shared.outlets[at].counters.payload();
         progress.begin();
-        let sent = transport.send(Payload::traces(batch.body.clone(), batch.items())).await;
+        let payload = batch.payload();
+        let sent = transport.send((*payload).clone()).await;
+        drop(payload);
         let too_large = sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge);
         if too_large
             && may_split

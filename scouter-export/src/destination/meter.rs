@@ -24,8 +24,8 @@ impl<T> Meter<T> {
 impl<T: Transport> Transport for Meter<T> {
     fn send(&self, payload: Payload) -> BoxFuture<'_, Result<Receipt, Error>> {
         Box::pin(async move {
-            self.counters.request(payload.body.len());
-            let _ = PROGRESS.try_with(|progress| progress.attempt());
+            let again = PROGRESS.try_with(|progress| progress.attempt()).unwrap_or(false);
+            self.counters.request(payload.body.len(), again);
             let start = Instant::now();
             let result = self.inner.send(payload).await;
             self.counters.answer(start.elapsed());

@@ -27,8 +27,8 @@ pub(crate) struct DestinationCounters {
     dropped: [[AtomicU64; DropReason::ALL.len()]; 2],
     held_items: AtomicU64,
     held_bytes: AtomicU64,
-    payloads: AtomicU64,
     requests: AtomicU64,
+    retries: AtomicU64,
     bytes: AtomicU64,
     latency: LatencyCounters,
     operations: LatencyCounters,
@@ -87,14 +87,10 @@ impl DestinationCounters {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes a payload about to be sent, in as many requests as it takes.
-    pub(crate) fn payload(&self) {
-        self.payloads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes a request about to be made.
-    pub(crate) fn request(&self, length: usize) {
+    /// Notes a request about to be made, for the first time or again.
+    pub(crate) fn request(&self, length: usize, again: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.retries.fetch_add(u64::from(again), Ordering::Relaxed);
         self.bytes.fetch_add(length as u64, Ordering::Relaxed);
     }
 
@@ -132,7 +128,6 @@ impl DestinationCounters {
 
     /// The statistics, given the fates read before and the spans accepted by now.
     pub(crate) fn stats(&self, name: &str, simple: bool, fates: Fates, accepted: u64) -> DestinationStats {
-        let requests = self.requests.load(Ordering::Relaxed);
         let submitted = self.submitted.load(Ordering::Relaxed);
         let queued = accepted.saturating_sub(fates.total());
         DestinationStats {
@@ -147,8 +142,8 @@ impl DestinationCounters {
             // Submissions were read later than the fates, and may have overtaken the acceptances read in between.
             in_flight: submitted.saturating_sub(fates.exported + fates.failed.total()).min(queued),
             waiting_bytes: self.held().bytes,
-            requests,
-            retries: requests.saturating_sub(self.payloads.load(Ordering::Relaxed)),
+            requests: self.requests.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             latency: self.latency.get(),
             operations: self.operations.get(),
