@@ -36,21 +36,23 @@ impl Tracer {
             return Span::suppressed(context.span().span_context().clone());
         }
         let parent = active_span_context(context);
-        match self.0.known(parent.as_ref()) {
-            Some(true) => {
-                let mut span = self.0.begin_here(name, given.kind(), parent.as_ref(), given.start_time());
-                given.fill(&mut span);
-                span
-            }
-            Some(false) => self.0.pass(parent.as_ref()),
-            None => self.ask(name, context, parent.as_ref(), given),
+        let parent = parent.as_ref();
+        if !self.0.is_known_sampled(parent) {
+            let asks = self.0.asks(parent);
+            return if asks { self.ask(name, context, parent, given) } else { self.0.pass(parent) }.into();
         }
-        .into()
+        let mut span = self.0.begin_here(name, given.kind(), parent, given.start_time());
+        given.fill(&mut span);
+        span.into()
     }
 
     /// Begins a span that somebody has to be asked about.
     #[inline(never)]
     fn ask(&self, name: &str, context: &Context, parent: Option<&SpanContext>, given: Given<'_>) -> span::Span {
+        let ids = match self.0.ids_unless_dropped(parent) {
+            Ok(ids) => ids,
+            Err(dropped) => return dropped,
+        };
         let attributes = Values::of(given.attributes());
         let attributes = attributes.borrowed();
         let links = given
@@ -64,7 +66,7 @@ impl Tracer {
         if let Some(time) = given.start_time() {
             builder = builder.start_time(time);
         }
-        builder.attributes(&attributes).links(&links).ask_with(|span| given.fill(span))
+        builder.attributes(&attributes).links(&links).ask_with(ids, |span| given.fill(span))
     }
 }
 

@@ -131,6 +131,15 @@ impl Sampler {
         }
     }
 
+    /// The part of all roots that is sampled, where a root of another part is simply dropped.
+    pub(crate) fn part_of_roots(&self) -> Option<Ratio> {
+        match self {
+            Self::TraceIdRatio(ratio) => Some(*ratio),
+            Self::ParentBased(samplers) => samplers.root.part_of_roots(),
+            Self::AlwaysOn | Self::AlwaysOff | Self::AlwaysRecord(_) | Self::Custom(_) => None,
+        }
+    }
+
     /// The same, with what can be computed once computed.
     pub(crate) fn prepared(self) -> Self {
         match self {

@@ -1,23 +1,42 @@
 //! Spans that somebody is asked about: a sampler, an id generator, processors.
 
-use super::{SpanBuilder, new_context};
+use super::{Ids, SpanBuilder, Tracer, new_context};
+use crate::context::SpanContext;
 use crate::fork;
 use crate::sampler::{SamplingInput, SamplingResult};
 use crate::span::{Span, WATCHED};
+
+impl Tracer {
+    /// The ids of a span below this parent; the whole span, where it is a root that no one but a ratio has a say in and that
+    /// the ratio drops.
+    #[inline]
+    pub(crate) fn ids_unless_dropped(&self, parent: Option<&SpanContext>) -> Result<Ids, Span> {
+        let shared = &*self.inner.shared;
+        let ids = shared.new_ids(parent);
+        let (trace_id, _, flags) = ids;
+        match shared.part_of_roots {
+            Some(part) if parent.is_none() && flags.is_random() && !part.contains(trace_id) => {
+                Err(self.not_sampled(ids, parent))
+            }
+            _ => Ok(ids),
+        }
+    }
+}
 
 impl SpanBuilder<'_> {
     /// Begins the span, whoever has to be asked for it.
     #[inline(never)]
     pub(super) fn ask(self) -> Span {
-        let own = self.clone();
-        self.ask_with(|span| own.fill(span))
+        match self.tracer.ids_unless_dropped(self.parent.span) {
+            Ok(ids) => self.ask_with(ids, |span| self.fill(span)),
+            Err(dropped) => dropped,
+        }
     }
 
-    /// As [`ask`](Self::ask), with what the span is given from the start set by the caller. Samplers see what the builder
-    /// has.
-    pub(crate) fn ask_with(self, fill: impl FnOnce(&mut Span)) -> Span {
+    /// As [`ask`](Self::ask), for a span with these ids, with what it is given from the start set by the caller. Samplers
+    /// see what the builder has.
+    pub(crate) fn ask_with(&self, ids: Ids, fill: impl FnOnce(&mut Span)) -> Span {
         let shared = &*self.tracer.inner.shared;
-        let ids = shared.new_ids(self.parent.span);
         let SamplingResult { decision, attributes, trace_state } = shared.decide(&SamplingInput {
             parent: self.parent,
             trace_id: ids.0,

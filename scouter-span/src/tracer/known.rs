@@ -7,8 +7,8 @@ use crate::sampler::{ParentKind, Sampler};
 
 /// For each kind of parent, whether spans below it are sampled, or that somebody has to be asked. One load tells.
 ///
-/// Bit `n` is set where spans below parents of kind `n` are sampled, bit `n + 5` where somebody has to be asked: a sampler,
-/// an id generator, or processors that want to see the span.
+/// Bit `n` is set where spans below parents of kind `n` are known to be sampled, bit `n + 5` where somebody has to be asked:
+/// a sampler, an id generator, or processors that want to see the span.
 #[derive(Debug)]
 pub(super) struct Known(AtomicU16);
 
@@ -27,11 +27,16 @@ impl Known {
         Self(AtomicU16::new(bits.into_iter().fold(0, |all, bit| all | bit)))
     }
 
-    /// Whether a span below this parent is sampled; `None` where that takes a question.
+    /// Whether a span below this parent is known to be sampled.
     #[inline(always)]
-    pub(super) fn sampled(&self, parent: Option<&SpanContext>) -> Option<bool> {
-        let bits = self.0.load(Ordering::Relaxed) >> ParentKind::of(parent) as u16;
-        if bits & ASK != 0 { None } else { Some(bits & 1 != 0) }
+    pub(super) fn is_sampled(&self, parent: Option<&SpanContext>) -> bool {
+        self.0.load(Ordering::Relaxed) >> ParentKind::of(parent) as u16 & 1 != 0
+    }
+
+    /// Whether somebody has to be asked about a span below this parent.
+    #[inline(always)]
+    pub(super) fn asks(&self, parent: Option<&SpanContext>) -> bool {
+        self.0.load(Ordering::Relaxed) >> ParentKind::of(parent) as u16 & ASK != 0
     }
 
     /// From now on everything is asked, unless all is over.

@@ -46,6 +46,9 @@ pub struct SpanBuilder<'a> {
     links: &'a [(&'a SpanContext, &'a [(&'a str, Value<'a>)])],
 }
 
+/// The ids of a new span, and the flags that go with its trace id.
+pub(crate) type Ids = (TraceId, SpanId, TraceFlags);
+
 /// One allocation that a span holds on to while it records.
 #[derive(Debug)]
 pub(crate) struct TracerInner {
@@ -88,10 +91,16 @@ impl Tracer {
         !self.inner.shared.known.is_closed()
     }
 
-    /// Whether a span below this parent is sampled; `None` where that takes a question.
+    /// Whether a span below this parent is known to be sampled.
     #[inline(always)]
-    pub(crate) fn known(&self, parent: Option<&SpanContext>) -> Option<bool> {
-        self.inner.shared.known.sampled(parent)
+    pub(crate) fn is_known_sampled(&self, parent: Option<&SpanContext>) -> bool {
+        self.inner.shared.known.is_sampled(parent)
+    }
+
+    /// Whether somebody has to be asked about a span below this parent. Where that is not so either, it is not sampled.
+    #[inline(always)]
+    pub(crate) fn asks(&self, parent: Option<&SpanContext>) -> bool {
+        self.inner.shared.known.asks(parent)
     }
 
     /// A span that is known to be sampled. Not inlined: the builder around it is, so that its fields come as arguments and
@@ -117,8 +126,13 @@ impl Tracer {
     /// A span that is known not to be sampled.
     #[inline(never)]
     pub(crate) fn pass(&self, parent: Option<&SpanContext>) -> Span {
+        self.not_sampled(random_ids(parent), parent)
+    }
+
+    #[inline(always)]
+    fn not_sampled(&self, ids: Ids, parent: Option<&SpanContext>) -> Span {
         self.inner.shared.counters.sampled_out.increment();
-        Span::not_recorded(new_context(random_ids(parent), parent, false))
+        Span::not_recorded(new_context(ids, parent, false))
     }
 
     #[inline(always)]
@@ -142,7 +156,7 @@ impl Tracer {
 
 /// The context of a new span that keeps its parent's trace state.
 #[inline(always)]
-fn new_context(ids: (TraceId, SpanId, TraceFlags), parent: Option<&SpanContext>, sampled: bool) -> SpanContext {
+fn new_context(ids: Ids, parent: Option<&SpanContext>, sampled: bool) -> SpanContext {
     let (trace_id, span_id, flags) = ids;
     let trace_state = parent.map_or(TraceState::EMPTY, |parent| parent.trace_state.clone());
     // Flags that this version of the standard does not know belong to whoever set them, and travel on.
@@ -223,16 +237,17 @@ impl<'a> SpanBuilder<'a> {
     /// Begins the span.
     #[inline(always)]
     pub fn start(self) -> Span {
-        let parent = self.parent.span;
-        match self.tracer.known(parent) {
-            Some(true) => {
-                let mut span = self.tracer.begin(self.name, self.kind, parent, self.start_time);
-                self.fill(&mut span);
-                span
-            }
-            Some(false) => self.tracer.pass(parent),
-            None => self.ask(),
+        let Self { tracer, name, kind, parent, start_time, .. } = self;
+        if !tracer.is_known_sampled(parent.span) {
+            return if tracer.asks(parent.span) { self.ask() } else { tracer.pass(parent.span) };
         }
+        if self.attributes.is_empty() && self.links.is_empty() {
+            // Said once more, because a span that is filled here is copied to where the caller wants it.
+            return tracer.begin(name, kind, parent.span, start_time);
+        }
+        let mut span = tracer.begin(name, kind, parent.span, start_time);
+        self.fill(&mut span);
+        span
     }
 
     #[inline(always)]

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::known::Known;
-use super::{Tracer, TracerInner};
+use super::{Ids, Tracer, TracerInner};
 use crate::clock::Clock;
 use crate::context::{SpanContext, TraceFlags};
 use crate::counters::Counters;
-use crate::id::{IdGenerator, RandomIds, SpanId, TraceId};
+use crate::id::{IdGenerator, RandomIds};
 use crate::limits::SpanLimits;
 use crate::processor::{Processors, SpanProcessor, guarded};
 use crate::record::Defaults;
 use crate::resource::Resource;
-use crate::sampler::{Sampler, SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
+use crate::sampler::{Ratio, Sampler, SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 use crate::scope::Scope;
 use crate::sink::SpanSink;
 use crate::value::Value;
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) sink: Arc<dyn SpanSink>,
     pub(super) counters: Arc<Counters>,
     sampler: Sampler,
+    /// The part of all roots that is sampled, where that is all there is to it.
+    pub(super) part_of_roots: Option<Ratio>,
     pub(super) limits: SpanLimits,
     /// `None` is [`RandomIds`].
     ids: Option<Arc<dyn IdGenerator>>,
@@ -181,12 +183,25 @@ impl<'a> TracerProviderBuilder<'a> {
     /// The provider.
     pub fn build(self) -> TracerProvider {
         let Self { resource, sink, counters, sampler, limits, ids, processors, clock, default_attributes } = self;
+        let part_of_roots = sampler.part_of_roots();
         let sampler = sampler.prepared();
         let known = Known::new(&sampler, ids.is_some() || !processors.is_empty());
         let shut_down = AtomicBool::new(false);
         let defaults = Defaults::new(default_attributes, &limits);
-        let shared =
-            Shared { known, resource, sink, counters, sampler, limits, ids, processors, clock, defaults, shut_down };
+        let shared = Shared {
+            known,
+            resource,
+            sink,
+            counters,
+            sampler,
+            part_of_roots,
+            limits,
+            ids,
+            processors,
+            clock,
+            defaults,
+            shut_down,
+        };
         TracerProvider { shared: Arc::new(shared) }
     }
 }
@@ -198,9 +213,16 @@ impl Shared {
             .unwrap_or_else(|| SamplingDecision::sampled(input.parent.span.is_none_or(SpanContext::is_sampled)).into())
     }
 
-    /// The ids of a new span, and the flags that go with its trace id.
-    pub(super) fn new_ids(&self, parent: Option<&SpanContext>) -> (TraceId, SpanId, TraceFlags) {
-        let Some(ids) = &self.ids else { return random_ids(parent) };
+    #[inline]
+    pub(super) fn new_ids(&self, parent: Option<&SpanContext>) -> Ids {
+        match &self.ids {
+            None => random_ids(parent),
+            Some(ids) => self.asked_ids(&**ids, parent),
+        }
+    }
+
+    /// What the generator makes, and random ids where it fails.
+    fn asked_ids(&self, ids: &dyn IdGenerator, parent: Option<&SpanContext>) -> Ids {
         let span_id = || guarded(&self.counters, || ids.new_span_id()).unwrap_or_else(|| RandomIds.new_span_id());
         if let Some(parent) = parent {
             return (parent.trace_id, span_id(), parent.flags);
@@ -212,7 +234,7 @@ impl Shared {
 }
 
 #[inline(always)]
-pub(super) fn random_ids(parent: Option<&SpanContext>) -> (TraceId, SpanId, TraceFlags) {
+pub(super) fn random_ids(parent: Option<&SpanContext>) -> Ids {
     match parent {
         Some(parent) => (parent.trace_id, RandomIds.new_span_id(), parent.flags),
         None => {
