@@ -7,10 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from enum import Enum, auto
-from types import TracebackType
 from typing import Any, Protocol
-
-from opentelemetry import baggage, context, trace
 
 from .. import _scouter
 from . import failure
@@ -35,7 +32,7 @@ def generator(
 
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         span = begin(args, kwargs)
-        body, items = _Body(span, entries), _items(span, keeps, max_length)
+        body, items = _scouter.Body(span, entries), _items(span, keeps, max_length)
         value: Any = None
         try:
             with body:
@@ -74,7 +71,7 @@ def async_generator(
 
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         span = begin(args, kwargs)
-        body, items = _Body(span, entries), _items(span, keeps, max_length)
+        body, items = _scouter.Body(span, entries), _items(span, keeps, max_length)
         value: Any = None
         try:
             with body:
@@ -104,27 +101,6 @@ def async_generator(
             span.end()
 
     return wrapper
-
-
-class _Body:
-    """The context in which the generator's own code runs: entered for every step, and kept as the code left it."""
-
-    __slots__ = ("_context", "_token")
-
-    def __init__(self, span: trace.Span, entries: Baggage) -> None:
-        self._context = trace.set_span_in_context(span)
-        for name, value in (entries or {}).items():
-            self._context = baggage.set_baggage(name, value, self._context)
-        self._token: Any = None
-
-    def __enter__(self) -> None:
-        self._token = context.attach(self._context)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._context = context.get_current()
-        context.detach(self._token)
 
 
 class _Items(Protocol):
