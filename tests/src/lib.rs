@@ -4,6 +4,7 @@
 //! about a bad input in memory (beside the code) before it is asked about the real tree (in `tests/`).
 
 pub mod code;
+pub mod compliance;
 pub mod files;
 pub mod light;
 pub mod manifest;

@@ -12,6 +12,9 @@ pub const OWN_FEATURES: &[(&str, &str)] = &[
     ("scouter-span", "opentelemetry"),
     ("scouter-propagation", "opentelemetry"),
     ("scouter-transport", "conformance"),
+    ("scouter-transport", "json"),
+    ("scouter-export", "opentelemetry-sdk"),
+    ("scouter", "config-file"),
 ];
 
 /// Declared dependencies that no manifest of the workspace names, each with the reason.

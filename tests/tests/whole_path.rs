@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use scouter::transport::{Compression, Endpoint};
+use scouter::transport::{Compression, ContentType, Endpoint};
 use scouter::{Collector, Connection, Environment, Protocol, Scouter, Settings};
 use scouter_client::{Client, ClientConfig, Trace};
 use scouter_server::{Config, Server};
-use scouter_span::{Ratio, SpanKind, StatusCode, TraceId};
+use scouter_span::{SpanKind, StatusCode, TraceId};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -100,21 +100,24 @@ const EXPECTED: [&str; 3] = ["shop checkout UNSET", "  shop pay ERROR", "    sho
 
 #[test]
 fn a_trace_arrives_over_every_transport() {
-    for (protocol, compression) in [
-        (Protocol::Http, Compression::None),
-        (Protocol::Http, Compression::Gzip),
-        (Protocol::Grpc, Compression::None),
-        (Protocol::Grpc, Compression::Gzip),
+    use ContentType::{Json, Protobuf};
+    for (protocol, content, compression) in [
+        (Protocol::Http, Protobuf, Compression::None),
+        (Protocol::Http, Protobuf, Compression::Gzip),
+        (Protocol::Http, Json, Compression::None),
+        (Protocol::Http, Json, Compression::Gzip),
+        (Protocol::Grpc, Protobuf, Compression::None),
+        (Protocol::Grpc, Protobuf, Compression::Gzip),
     ] {
         let directory = TempDir::new().unwrap();
         let server = Running::anywhere(&directory);
         let mut connection = connection(protocol.clone(), server.address);
-        connection.compression = compression;
+        (connection.content, connection.compression) = (content, compression);
         let scouter = settings(connection).start().unwrap();
         let id = work(&scouter);
         scouter.flush(LONG).unwrap();
         let trace = server.trace(id).unwrap();
-        assert_eq!(shape(&trace), EXPECTED, "{protocol:?} {compression:?}");
+        assert_eq!(shape(&trace), EXPECTED, "{protocol:?} {content:?} {compression:?}");
         assert_eq!(trace.spans[0].attributes["cart.items"], 3);
 
         let stats = scouter.stats().unwrap();
@@ -128,8 +131,7 @@ fn a_second_destination_gets_the_same_spans_and_a_dead_one_holds_nothing_up() {
     let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let servers = directories.each_ref().map(Running::anywhere);
     let mut both = settings(connection(Protocol::Http, servers[0].address));
-    let sample_ratio = Ratio::ALL;
-    both.collector = Some(Collector { connection: connection(Protocol::Grpc, servers[1].address), sample_ratio });
+    both.collectors.push(Collector::new("otel", connection(Protocol::Grpc, servers[1].address)));
     let scouter = both.start().unwrap();
     let id = work(&scouter);
     scouter.flush(LONG).unwrap();
@@ -141,7 +143,7 @@ fn a_second_destination_gets_the_same_spans_and_a_dead_one_holds_nothing_up() {
     // Port 9 discards, where anything listens on it at all.
     let mut dead = settings(connection(Protocol::Http, servers[0].address));
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
-    dead.collector = Some(Collector { connection: connection(Protocol::Http, nobody), sample_ratio });
+    dead.collectors.push(Collector::new("otel", connection(Protocol::Http, nobody)));
     let scouter = dead.start().unwrap();
     let id = work(&scouter);
     let outcome = scouter.flush(Duration::from_secs(2));
