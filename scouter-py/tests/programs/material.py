@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import collections
 import datetime
 import decimal
@@ -190,7 +191,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "cancelled": lambda: asyncio.CancelledError(),
 }
 if sys.version_info >= (3, 11):
-    ERRORS["group"] = lambda: ExceptionGroup("group", [ValueError("1"), TypeError("2")])
+    ERRORS["group"] = lambda: builtins.ExceptionGroup("group", [ValueError("1"), TypeError("2")])
 
 _TRACE, _SPAN = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
 
