@@ -11,7 +11,7 @@ use scouter_span::{SpanContext, SpanId, TraceFlags, TraceId};
 use crate::otel::otel;
 use crate::span::Span;
 
-#[expect(unsafe_code, reason = "PyO3 has no safe functions for context variables")]
+#[expect(unsafe_code, reason = "PyO3 has no safe functions for context variables and counts of references")]
 pub(crate) mod variable {
     use pyo3::exceptions::PyRuntimeError;
     use pyo3::ffi;
@@ -29,6 +29,12 @@ pub(crate) mod variable {
         // SAFETY: a new reference that nobody else owns, or null.
         let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
         value.ok_or_else(|| PyRuntimeError::new_err("the context variable has no value"))
+    }
+
+    /// Whether nobody else refers to an object.
+    pub(super) fn is_only_reference(object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: a live object, and we are attached.
+        unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
     }
 
     /// Sets the value and returns the token that undoes it.
@@ -75,18 +81,48 @@ pub(crate) fn detach(token: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 /// A copy of a context in which this span is the current one.
+///
+/// What the span before left behind is used again where it has the same keys: to make a `Context` and throw it away takes
+/// longer than to record a span.
 pub(crate) fn with_span<'py>(context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = context.py();
     let otel = otel(py)?;
+    let key = otel.span_key.bind(py);
+    let before = context.cast::<PyDict>()?;
+    let holds_spans_only = match before.len() {
+        0 => true,
+        1 => before.contains(key)?,
+        _ => false,
+    };
+    let spare = if holds_spans_only { otel.spare_context.lock(py).take() } else { None };
+    if let Some(spare) = spare {
+        let spare = spare.into_bound(py);
+        spare.set_item(key, span)?;
+        return Ok(spare.into_any());
+    }
     let copy = otel.context_type.bind(py).call0()?;
     // `Context` is a dict that refuses changes through its own methods; the dict underneath does not.
     let entries = copy.cast::<PyDict>()?;
-    let before = context.cast::<PyDict>()?;
     if !before.is_empty() {
         entries.update(before.as_mapping())?;
     }
-    entries.set_item(otel.span_key.bind(py), span)?;
+    entries.set_item(key, span)?;
     Ok(copy)
+}
+
+/// Keeps a context that [`with_span`] made for the next one, if nobody else has it. The span does not stay in it.
+pub(crate) fn recycle(context: Bound<'_, PyAny>) {
+    let py = context.py();
+    let Ok(otel) = otel(py) else { return };
+    // Nobody can tell that it is used again.
+    if !variable::is_only_reference(&context) {
+        return;
+    }
+    let Ok(entries) = context.cast_into::<PyDict>() else { return };
+    if entries.len() == 1 && entries.set_item(otel.span_key.bind(py), py.None()).is_ok() {
+        let before = otel.spare_context.lock(py).replace(entries.unbind());
+        drop(before);
+    }
 }
 
 /// The span that is current in a context.
@@ -109,7 +145,7 @@ pub(crate) fn parent_in(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> P
     };
     let Some(span) = span else { return Ok(None) };
     match span.cast::<Span>() {
-        Ok(span) => Ok(span.get().span_context()),
+        Ok(span) => Ok(span.get().span_context(py)),
         Err(_) => span_context_from(&span.call_method0("get_span_context")?),
     }
 }

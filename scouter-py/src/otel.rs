@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyString};
 use scouter_span::{SpanContext, SpanKind, StatusCode, TraceState};
 
 use self::tuple::TupleClass;
+use crate::attached::Attached;
 
 /// See the fields. One for the process; OpenTelemetry's API has no second instance either.
 pub(crate) struct Otel {
@@ -17,6 +18,8 @@ pub(crate) struct Otel {
     pub(crate) attach: Py<PyAny>,
     pub(crate) detach: Py<PyAny>,
     pub(crate) span_key: Py<PyString>,
+    /// A `Context` that nobody has any more, see [`context::recycle`](crate::context::recycle).
+    pub(crate) spare_context: Attached<Option<Py<PyDict>>>,
     pub(crate) set_baggage: Py<PyAny>,
     pub(crate) get_all_baggage: Py<PyAny>,
     span_context: Py<PyAny>,
@@ -109,6 +112,7 @@ impl Otel {
             get_current: member(&context, "get_current")?,
             attach: member(&context, "attach")?,
             detach: member(&context, "detach")?,
+            spare_context: Attached::new(None),
             span_key: key.cast_into::<PyString>()?.unbind(),
             set_baggage: member(&baggage, "set_baggage")?,
             get_all_baggage: member(&baggage, "get_all")?,

@@ -2,10 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::json::Writer;
 use crate::otel::otel;
-use crate::span::{Manner, Options, Span, record};
+use crate::span::{Manner, Options, Phase, Span, record};
 use crate::tracer::Tracer;
 
 /// The manner in which a decorated function's span comes and goes.
@@ -47,6 +48,12 @@ impl CallPlan {
     #[pyo3(name = "EMPTY")]
     fn empty() -> Empty {
         Empty
+    }
+
+    /// A default or an option may refer to the function that has this plan. The function lets go of it, not the plan.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.options.traverse(&visit)?;
+        self.parameters.iter().filter_map(|parameter| parameter.default.as_ref()).try_for_each(|held| visit.call(held))
     }
 
     #[new]
@@ -91,14 +98,17 @@ impl CallPlan {
         kwargs: &Bound<'_, PyDict>,
     ) -> PyResult<Py<Span>> {
         let py = tracer.py();
-        let (mut span, parent_flags) = tracer.get().begin(py, self.name.bind(py), Some(&self.options));
-        if self.captures_input && span.is_recording() {
+        let (mut phase, parent_flags) = tracer.get().begin(py, self.name.bind(py), Some(&self.options), None);
+        if self.captures_input
+            && let Phase::Begun(span) = &mut phase
+            && span.is_recording()
+        {
             let mut writer = Writer::new(self.max_length);
             self.write_arguments(&mut writer, args, kwargs);
             span.set_attribute(record::INPUT, writer.finish().as_str());
         }
         let baggage = self.options.baggage.as_ref().map(|baggage| baggage.clone_ref(py));
-        let span = Span::begun_with_baggage(tracer.clone().unbind(), MANNER, span, parent_flags, baggage);
+        let span = Span::begun_with_baggage(tracer.clone().unbind(), MANNER, phase, parent_flags, baggage);
         let span = Bound::new(py, span)?;
         tracer.get().began(&span, Some(&self.options))?;
         Ok(span.unbind())

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_the_tables() {
-        let page = "M999 in passing\n| id | row |\n|---|---|\n| M001 | Create |\n| M0x1 | No id |\n| M211 | Duration |\n";
+        let page =
+            "M999 in passing\n| id | row |\n|---|---|\n| M001 | Create |\n| M0x1 | No id |\n| M211 | Duration |\n";
         assert_eq!(rows(page), ["m001", "m211"]);
     }
 

@@ -15,8 +15,10 @@ pub const LONG_ON_PURPOSE: &[(&str, &str)] = &[];
 pub const UNSAFE_ON_PURPOSE: &[(&str, &str)] = &[
     ("scouter-export/src/fork.rs", "only the C library tells when a process forks"),
     ("scouter-export/tests/allocations.rs", "counts allocations, and an allocator is unsafe by nature"),
-    ("scouter-export/tests/fork.rs", "forks"),
+    ("scouter-export/tests/common/process.rs", "forks"),
+    ("scouter-py/src/attached.rs", "the interpreter's lock is the lock, measured"),
     ("scouter-py/src/context.rs", "context variables exist in the C API of Python only"),
+    ("scouter-py/src/otel.rs", "tuples of a subclass are made in the C API of Python only, measured"),
     ("scouter-span/tests/allocations.rs", "counts allocations, and an allocator is unsafe by nature"),
 ];
 

@@ -9,11 +9,11 @@ use super::{Phase, Span};
 /// raised here, except an interrupt or an exit, and then the span has ended all the same.
 #[inline]
 pub(super) fn end(slf: &Bound<'_, Span>, time: Option<u64>) -> PyResult<()> {
-    let span = slf.get();
+    let (py, span) = (slf.py(), slf.get());
     if !span.tracer.get().plugins().processors.is_empty() {
         return end_told(slf, time);
     }
-    span.change(|span| match time {
+    span.change(py, |span| match time {
         Some(time) => span.end_at(time),
         None => span.end(),
     });
@@ -22,12 +22,12 @@ pub(super) fn end(slf: &Bound<'_, Span>, time: Option<u64>) -> PyResult<()> {
 
 #[cold]
 fn end_told(slf: &Bound<'_, Span>, time: Option<u64>) -> PyResult<()> {
-    let span = slf.get();
+    let (py, span) = (slf.py(), slf.get());
     let plugins = span.tracer.get().plugins();
     // The time that processors take is not the span's.
     let time = time.unwrap_or_else(|| Clock::System.now());
     let is_first = {
-        let mut inner = span.lock();
+        let mut inner = span.lock(py);
         let is_open = matches!(&inner.phase, Phase::Begun(span) if span.is_recording());
         is_open && !std::mem::replace(&mut inner.ending, true)
     };
@@ -35,7 +35,7 @@ fn end_told(slf: &Bound<'_, Span>, time: Option<u64>) -> PyResult<()> {
         return Ok(());
     }
     let ending = plugins.processors.on_ending(slf, &plugins.failures);
-    span.change(|span| span.end_at(time));
+    span.change(py, |span| span.end_at(time));
     let ended = plugins.processors.on_end(slf, &plugins.failures);
     ending.and(ended)
 }

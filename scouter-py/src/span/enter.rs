@@ -5,62 +5,69 @@ use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 use scouter_span::StatusCode;
 
-use super::{Phase, Span, end, record};
+use super::{Entered, Phase, Span, end, record};
 use crate::context;
 use crate::otel::otel;
-use crate::report;
+use crate::{interrupt, report};
 
-/// Begins the span if it waits, and makes it current if that is its manner. What fails is reported, never raised; only an
-/// interrupt in the middle of a plug-in is, and then nothing is current.
+/// Begins the span if it waits, and makes it current if that is its manner. What fails is reported, never raised; only what
+/// interrupted the program's own code is, and then the span has ended and nothing is current.
 #[inline]
 pub(super) fn enter(slf: &Bound<'_, Span>) -> PyResult<()> {
-    let py = slf.py();
-    let span = slf.get();
-    let waiting = match &mut span.lock().phase {
+    let (py, span) = (slf.py(), slf.get());
+    let current = context::current(py).map_err(|error| report::error(py, "the context could not be read", &error)).ok();
+    let waiting = match &mut span.lock(py).phase {
         // The name stays, for a second use of the object as a decorator it is still waiting for.
         Phase::Waiting { name, options } => Some((name.clone_ref(py), options.take())),
-        Phase::Begun(_) => None,
+        Phase::Begun(_) | Phase::Nothing => None,
     };
+    let mut baggage = None;
     if let Some((name, options)) = waiting {
         let tracer = span.tracer.get();
-        let (begun, parent_flags) = tracer.begin(py, name.bind(py), options.as_deref());
-        let mut inner = span.lock();
+        let (begun, parent_flags) = tracer.begin(py, name.bind(py), options.as_deref(), current.as_ref());
+        let mut inner = span.lock(py);
         inner.parent_flags = parent_flags;
-        let before = std::mem::replace(&mut inner.phase, Phase::Begun(begun));
-        if let Some(options) = &options {
-            inner.baggage = options.baggage.as_ref().map(|baggage| baggage.clone_ref(py));
-        }
+        let before = std::mem::replace(&mut inner.phase, begun);
         drop(inner);
         drop(before);
         tracer.began(slf, options.as_deref())?;
+        baggage = options.and_then(|options| options.baggage);
+    } else if span.lock(py).baggage.is_some() {
+        baggage = span.lock(py).baggage.take();
     }
-    if !span.manner.makes_current {
-        return Ok(());
-    }
-    let baggage = span.lock().baggage.take();
-    match make_current(slf, baggage.as_ref()) {
-        Ok(token) => {
-            let before = span.lock().token.replace(token);
-            drop(before);
+    if span.manner.makes_current
+        && let Some(current) = current
+    {
+        match make_current(slf, &current, baggage.as_ref()) {
+            Ok(entered) => span.lock(py).push(entered),
+            Err(error) => report::error(py, "a span could not be made current", &error),
         }
-        Err(error) => report::error(py, "a span could not be made current", &error),
     }
-    Ok(())
+    // Whose `__enter__` raises is never asked to `__exit__`.
+    interrupt::hand_over().inspect_err(|_| leave(slf, None))
 }
 
-fn make_current(slf: &Bound<'_, Span>, baggage: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
+fn make_current(slf: &Bound<'_, Span>, current: &Bound<'_, PyAny>, baggage: Option<&Py<PyAny>>) -> PyResult<Entered> {
     let py = slf.py();
-    let mut current = context::with_span(&context::current(py)?, slf.as_any())?;
+    let mut context = context::with_span(current, slf.as_any())?;
     if let Some(baggage) = baggage {
-        match with_baggage(&current, baggage.bind(py)) {
-            Ok(with) => current = with,
-            Err(error) => report::error(py, "the baggage of a span could not be read, and was left out", &error),
+        match with_baggage(&context, baggage.bind(py)) {
+            Ok(with) => context = with,
+            Err(error) => {
+                if let Some(error) = interrupt::swallow(py, error) {
+                    report::error(py, "the baggage of a span could not be read, and was left out", &error);
+                }
+            }
         }
     }
-    context::attach(&current).map(Bound::unbind)
+    let token = context::attach(&context)?.unbind();
+    Ok(Entered { token, context: context.unbind() })
 }
 
-fn with_baggage<'py>(context: &Bound<'py, PyAny>, baggage: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn with_baggage<'py>(
+    context: &Bound<'py, PyAny>,
+    baggage: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let set = otel(context.py())?.set_baggage.bind(context.py());
     let mut with = context.clone();
     for entry in baggage.cast::<PyMapping>()?.items()?.iter() {
@@ -71,26 +78,43 @@ fn with_baggage<'py>(context: &Bound<'py, PyAny>, baggage: &Bound<'py, PyAny>) -
 }
 
 /// Makes the former context current again, records an exception that leaves the block, and ends the span.
+#[inline]
 pub(super) fn exit(slf: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = slf.py();
-    let span = slf.get();
-    let token = span.lock().token.take();
-    if let Some(token) = token
-        && let Err(error) = context::detach(token.bind(py))
-    {
-        report::error(py, "the context from before a span could not be made current again", &error);
+    leave(slf, (!exception.is_none()).then_some(exception));
+    interrupt::hand_over()
+}
+
+#[inline]
+fn leave(slf: &Bound<'_, Span>, exception: Option<&Bound<'_, PyAny>>) {
+    let (py, span) = (slf.py(), slf.get());
+    let entered = span.lock(py).pop();
+    if let Some(Entered { token, context }) = entered {
+        if let Err(error) = context::detach(token.bind(py)) {
+            report::error(py, "the context from before a span could not be made current again", &error);
+        }
+        drop(token);
+        context::recycle(context.into_bound(py));
     }
     // What derives from BaseException only (an exit, a cancellation, a closed generator) is no error.
-    if !exception.is_none() && exception.is_instance_of::<PyException>() && span.records() {
+    if let Some(exception) = exception
+        && exception.is_instance_of::<PyException>()
+        && span.records(py)
+    {
         if span.manner.records_exception {
-            record::record_exception(span, exception, None, None, false);
+            // As in the SDK, where only leaving the block of a span that is not current says so.
+            record::record_exception(span, exception, None, None, !span.manner.makes_current);
         }
         if span.manner.sets_status {
             let words = record::exception_summary(exception);
-            span.change(|span| span.set_status(StatusCode::Error, &words));
+            span.change(py, |span| span.set_status(StatusCode::Error, &words));
         }
     }
-    if span.manner.ends { end::end(slf, None) } else { Ok(()) }
+    if span.manner.ends
+        && let Err(error) = end::end(slf, None)
+    {
+        // An interrupt of a processor; it is handed over with the others.
+        interrupt::swallow(py, error);
+    }
 }
 
 /// An awaitable that has its result already.

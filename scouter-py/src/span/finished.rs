@@ -34,6 +34,11 @@ impl FinishedSpan {
         Self { bytes, resource, scope, parent_flags, context: PyOnceLock::new() }
     }
 
+    /// When it ended, in nanoseconds since the Unix epoch.
+    pub(crate) fn ended(&self) -> u64 {
+        self.view().end_time()
+    }
+
     fn view(&self) -> SpanView<'_> {
         SpanView::new(&self.bytes)
     }

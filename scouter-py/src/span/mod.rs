@@ -3,102 +3,46 @@
 //! The lock of a span is held only for moments in which nothing calls Python: another thread that uses the same span waits
 //! for a few instructions, and a finaliser or a `__str__` that comes back to the span finds it free.
 
+mod body;
 mod end;
 mod enter;
 mod finished;
+mod options;
 mod origin;
 pub(crate) mod read;
 pub(crate) mod record;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod state;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
 
-use crate::arguments::{Length, Text, Time, Truth};
-use crate::context;
-use crate::json;
+use crate::arguments::{AttributeName, Length, Text, Time, Truth};
+use crate::attached::{Attached, Guard};
 use crate::otel::otel;
-use crate::report;
 use crate::tracer::Tracer;
-use crate::value::Taken;
+use crate::value::{self, Taken};
+use crate::{context, interrupt, json, report, text};
 
+pub(crate) use body::Body;
 pub(crate) use finished::{FinishedSpan, read_request};
+pub(crate) use options::Options;
 pub(crate) use origin::{Resource, Scope};
 pub(crate) use read::Event;
+use state::{Entered, Inner};
+pub(crate) use state::{Manner, Phase};
 
 /// A unit of work. Has everything that an OpenTelemetry span has, and reads like a finished one at any time.
 #[pyclass(frozen, weakref, name = "Span", module = "scouter._scouter")]
 pub(crate) struct Span {
     tracer: Py<Tracer>,
     manner: Manner,
-    inner: Mutex<Inner>,
+    inner: Attached<Inner>,
     /// The OpenTelemetry `SpanContext`, made when somebody first asks.
     context: PyOnceLock<Py<PyAny>>,
-}
-
-/// What leaving its block does to a span.
-#[derive(Clone, Copy)]
-pub(crate) struct Manner {
-    pub(crate) makes_current: bool,
-    pub(crate) ends: bool,
-    pub(crate) records_exception: bool,
-    pub(crate) sets_status: bool,
-}
-
-struct Inner {
-    phase: Phase,
-    /// The parent's flags. The rest of the parent stands in the span's own bytes.
-    parent_flags: TraceFlags,
-    /// Somebody is ending it: its processors are told once.
-    ending: bool,
-    /// Makes the context current again that was current before `__enter__`.
-    token: Option<Py<PyAny>>,
-    /// Becomes current together with the span.
-    baggage: Option<Py<PyAny>>,
-}
-
-enum Phase {
-    /// Asked for, and waiting for its `with`.
-    Waiting {
-        name: Py<PyString>,
-        options: Option<Box<Options>>,
-    },
-    Begun(scouter_span::Span),
-}
-
-/// What a span can be given at its start beside its name.
-#[derive(Default)]
-pub(crate) struct Options {
-    pub(crate) context: Option<Py<PyAny>>,
-    pub(crate) kind: SpanKind,
-    pub(crate) attributes: Option<Py<PyAny>>,
-    pub(crate) links: Option<Py<PyAny>>,
-    pub(crate) start_time: Option<u64>,
-    pub(crate) tags: Option<Py<PyAny>>,
-    pub(crate) baggage: Option<Py<PyAny>>,
-    pub(crate) label: Option<Py<PyAny>>,
-    pub(crate) headers: Option<Py<PyAny>>,
-}
-
-impl Options {
-    fn copy(&self, py: Python<'_>) -> Self {
-        let copy = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
-        Self {
-            context: copy(&self.context),
-            kind: self.kind,
-            attributes: copy(&self.attributes),
-            links: copy(&self.links),
-            start_time: self.start_time,
-            tags: copy(&self.tags),
-            baggage: copy(&self.baggage),
-            label: copy(&self.label),
-            headers: copy(&self.headers),
-        }
-    }
 }
 
 impl Span {
@@ -111,23 +55,18 @@ impl Span {
         Self::new(tracer, manner, Phase::Waiting { name, options }, TraceFlags::NONE, None)
     }
 
-    pub(crate) fn begun(
-        tracer: Py<Tracer>,
-        manner: Manner,
-        span: scouter_span::Span,
-        parent_flags: TraceFlags,
-    ) -> Self {
-        Self::new(tracer, manner, Phase::Begun(span), parent_flags, None)
+    pub(crate) fn begun(tracer: Py<Tracer>, manner: Manner, phase: Phase, parent_flags: TraceFlags) -> Self {
+        Self::new(tracer, manner, phase, parent_flags, None)
     }
 
     pub(crate) fn begun_with_baggage(
         tracer: Py<Tracer>,
         manner: Manner,
-        span: scouter_span::Span,
+        phase: Phase,
         parent_flags: TraceFlags,
         baggage: Option<Py<PyAny>>,
     ) -> Self {
-        Self::new(tracer, manner, Phase::Begun(span), parent_flags, baggage)
+        Self::new(tracer, manner, phase, parent_flags, baggage)
     }
 
     fn new(
@@ -137,7 +76,14 @@ impl Span {
         parent_flags: TraceFlags,
         baggage: Option<Py<PyAny>>,
     ) -> Self {
-        let inner = Mutex::new(Inner { phase, parent_flags, ending: false, token: None, baggage });
+        let inner = Attached::new(Inner {
+            phase,
+            parent_flags,
+            ending: false,
+            entered: None,
+            entered_again: Vec::new(),
+            baggage,
+        });
         Self { tracer, manner, inner, context: PyOnceLock::new() }
     }
 
@@ -145,50 +91,50 @@ impl Span {
         self.tracer.get()
     }
 
-    pub(crate) fn parent_flags(&self) -> TraceFlags {
-        self.lock().parent_flags
+    pub(crate) fn parent_flags(&self, py: Python<'_>) -> TraceFlags {
+        self.lock(py).parent_flags
     }
 
     /// What is known about the parent.
-    pub(crate) fn parent_context(&self) -> Option<SpanContext> {
-        let flags = self.parent_flags();
-        self.read(|_, view| read::parent(view, flags)).flatten()
+    pub(crate) fn parent_context(&self, py: Python<'_>) -> Option<SpanContext> {
+        let flags = self.parent_flags(py);
+        self.read(py, |_, view| read::parent(view, flags)).flatten()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock<'a>(&'a self, py: Python<'a>) -> Guard<'a, Inner> {
+        self.inner.lock(py)
     }
 
     /// The context, once the span has begun.
-    pub(crate) fn span_context(&self) -> Option<SpanContext> {
-        match &self.lock().phase {
+    pub(crate) fn span_context(&self, py: Python<'_>) -> Option<SpanContext> {
+        match &self.lock(py).phase {
             Phase::Begun(span) => Some(span.context().clone()),
-            Phase::Waiting { .. } => None,
+            Phase::Waiting { .. } | Phase::Nothing => None,
         }
     }
 
     /// Does something to the span if it takes anything in. `change` must not call Python.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut scouter_span::Span)) {
-        if let Phase::Begun(span) = &mut self.lock().phase {
+    pub(crate) fn change(&self, py: Python<'_>, change: impl FnOnce(&mut scouter_span::Span)) {
+        if let Phase::Begun(span) = &mut self.lock(py).phase {
             change(span);
         }
     }
 
-    pub(crate) fn records(&self) -> bool {
-        matches!(&self.lock().phase, Phase::Begun(span) if span.is_recording())
+    pub(crate) fn records(&self, py: Python<'_>) -> bool {
+        matches!(&self.lock(py).phase, Phase::Begun(span) if span.is_recording())
     }
 
     /// Reads what the span holds. `read` must not call Python.
-    fn read<T>(&self, read: impl FnOnce(&scouter_span::Span, SpanView<'_>) -> T) -> Option<T> {
-        match &self.lock().phase {
+    fn read<T>(&self, py: Python<'_>, read: impl FnOnce(&scouter_span::Span, SpanView<'_>) -> T) -> Option<T> {
+        match &self.lock(py).phase {
             Phase::Begun(span) => span.view().map(|view| read(span, view)),
-            Phase::Waiting { .. } => None,
+            Phase::Waiting { .. } | Phase::Nothing => None,
         }
     }
 
     /// A copy of its message, to be read without the lock; empty for a span that is not recorded.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.read(|_, view| view.bytes().to_vec()).unwrap_or_default()
+    pub(crate) fn bytes(&self, py: Python<'_>) -> Vec<u8> {
+        self.read(py, |_, view| view.bytes().to_vec()).unwrap_or_default()
     }
 
     fn value_limit(&self) -> usize {
@@ -197,36 +143,57 @@ impl Span {
 
     /// Sets an attribute whose value is JSON text of at most `max_length` characters.
     pub(crate) fn set_json(&self, key: &str, value: &Bound<'_, PyAny>, max_length: usize) {
-        if self.records() {
+        let py = value.py();
+        if self.records(py) {
             let text = json::to_text(value, max_length);
-            self.change(|span| span.set_attribute(key, text.as_str()));
+            self.change(py, |span| span.set_attribute(key, text.as_str()));
         }
     }
 
-    pub(crate) fn set_text(&self, key: &str, text: &str) {
-        self.change(|span| span.set_attribute(key, text));
+    pub(crate) fn set_text(&self, py: Python<'_>, key: &str, text: &str) {
+        self.change(py, |span| span.set_attribute(key, text));
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let phase = std::mem::replace(&mut inner.phase, Phase::Begun(scouter_span::Span::not_recorded(NOWHERE)));
+        let inner = self.inner.get_mut();
         // Nobody ended it, and nobody can any more. OpenTelemetry does not export such a span; it is counted.
-        if let Phase::Begun(span) = phase {
+        if let Phase::Begun(span) = std::mem::replace(&mut inner.phase, Phase::Nothing) {
             span.abandon();
         }
     }
 }
 
-/// Stands where a span was taken out; its ids are never seen.
-const NOWHERE: SpanContext = match (scouter_span::TraceId::from_int(1), scouter_span::SpanId::from_int(1)) {
-    (Some(trace), Some(span)) => SpanContext::new(trace, span, TraceFlags::NONE),
-    _ => panic!("one is not zero"),
-};
-
 #[pymethods]
 impl Span {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.tracer)?;
+        // The collector runs between two instructions of the interpreter, when nobody has a guard.
+        self.inner.traverse(|inner| {
+            for Entered { token, context } in inner.entered.iter().chain(&inner.entered_again) {
+                visit.call(token)?;
+                visit.call(context)?;
+            }
+            if let Phase::Waiting { options: Some(options), .. } = &inner.phase {
+                options.traverse(&visit)?;
+            }
+            inner.baggage.as_ref().map_or(Ok(()), |baggage| visit.call(baggage))
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let mut inner = self.lock(py);
+        let entered = (inner.entered.take(), std::mem::take(&mut inner.entered_again));
+        let baggage = inner.baggage.take();
+        let options = match &mut inner.phase {
+            Phase::Waiting { options, .. } => options.take(),
+            Phase::Begun(_) | Phase::Nothing => None,
+        };
+        drop(inner);
+        drop((entered, baggage, options));
+    }
+
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         enter::enter(slf)?;
         Ok(slf.clone())
@@ -265,11 +232,11 @@ impl Span {
 
     /// A new span that waits for its `with`, with the options of this one.
     fn _again(&self, py: Python<'_>) -> PyResult<Self> {
-        let (name, options) = match &self.lock().phase {
+        let (name, options) = match &self.lock(py).phase {
             Phase::Waiting { name, options } => {
                 (name.clone_ref(py), options.as_ref().map(|options| Box::new(options.copy(py))))
             }
-            Phase::Begun(_) => {
+            Phase::Begun(_) | Phase::Nothing => {
                 return Err(pyo3::exceptions::PyRuntimeError::new_err(
                     "this span has begun and cannot decorate a function; use tracer.start_as_current_span(...) for that",
                 ));
@@ -279,7 +246,7 @@ impl Span {
     }
 
     fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let context = self.span_context();
+        let context = self.span_context(py);
         let Some(context) = context else {
             return py.import("opentelemetry.trace")?.getattr("INVALID_SPAN_CONTEXT");
         };
@@ -287,57 +254,73 @@ impl Span {
         Ok(made.bind(py).clone())
     }
 
-    fn is_recording(&self) -> bool {
-        self.records()
+    fn is_recording(&self, py: Python<'_>) -> bool {
+        self.records(py)
     }
 
     /// Sets an attribute, or replaces the one of this key: text, a number, a truth value, or a list of one of these.
     /// `None` is no value and is left out with a warning.
-    fn set_attribute(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
+    fn set_attribute(&self, key: AttributeName<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
         // The everyday types go straight in: nothing of them calls Python, and the span is locked once.
         if let Ok(text) = value.cast_exact::<PyString>()
+            && text.len().is_ok_and(|length| length <= value::LONG)
             && let Ok(text) = text.to_str()
         {
-            self.change(|span| span.set_attribute(&key.0, text));
+            self.change(py, |span| span.set_attribute(&key.0, text));
         } else if let Ok(number) = value.cast_exact::<PyInt>()
             && let Ok(number) = number.extract::<i64>()
         {
-            self.change(|span| span.set_attribute(&key.0, number));
+            self.change(py, |span| span.set_attribute(&key.0, number));
         } else if let Ok(truth) = value.cast::<PyBool>() {
-            self.change(|span| span.set_attribute(&key.0, truth.is_true()));
+            self.change(py, |span| span.set_attribute(&key.0, truth.is_true()));
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            self.change(|span| span.set_attribute(&key.0, number.value()));
-        } else if self.records()
+            self.change(py, |span| span.set_attribute(&key.0, number.value()));
+        } else if self.records(py)
             && let Some(value) = Taken::from(value, self.value_limit())
         {
-            self.change(|span| span.set_attribute(&key.0, value.value()));
+            self.change(py, |span| span.set_attribute(&key.0, value.value()));
         }
+        interrupt::hand_over()
     }
 
-    fn set_attributes(&self, attributes: &Bound<'_, PyAny>) {
+    fn set_attributes(&self, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
         record::set_attributes(self, attributes);
+        interrupt::hand_over()
     }
 
     #[pyo3(signature = (name, attributes=None, timestamp=None))]
-    fn add_event(&self, name: Text<'_>, attributes: Option<&Bound<'_, PyAny>>, timestamp: Option<Time>) {
-        record::add_event(self, &name.0, attributes, timestamp.and_then(|time| time.0));
+    fn add_event(
+        &self,
+        py: Python<'_>,
+        name: Text<'_>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<Time>,
+    ) -> PyResult<()> {
+        record::add_event(py, self, &name.0, attributes, timestamp.and_then(|time| time.0));
+        interrupt::hand_over()
     }
 
     #[pyo3(signature = (context, attributes=None))]
-    fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
+    fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         record::add_link(self, context, attributes);
+        interrupt::hand_over()
     }
 
-    fn update_name(&self, name: Text<'_>) {
-        self.change(|span| span.update_name(&name.0));
+    fn update_name(&self, py: Python<'_>, name: Text<'_>) -> PyResult<()> {
+        self.change(py, |span| span.update_name(&name.0));
+        interrupt::hand_over()
     }
 
     #[pyo3(signature = (status, description=None))]
-    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<Text<'_>>) {
+    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<Text<'_>>) -> PyResult<()> {
         let description = description.map(|text| text.0).unwrap_or_default();
-        if let Err(error) = record::set_status(self, status, &description) {
+        if let Err(error) = record::set_status(self, status, &description)
+            && let Some(error) = interrupt::swallow(status.py(), error)
+        {
             report::error(status.py(), "a status was given that is neither a Status nor a StatusCode", &error);
         }
+        interrupt::hand_over()
     }
 
     #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=Truth(false)),
@@ -348,8 +331,9 @@ impl Span {
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<Time>,
         escaped: Truth,
-    ) {
+    ) -> PyResult<()> {
         record::record_exception(self, exception, attributes, timestamp.and_then(|time| time.0), escaped.0);
+        interrupt::hand_over()
     }
 
     #[pyo3(signature = (end_time=None))]
@@ -358,44 +342,47 @@ impl Span {
     }
 
     /// Sets a tag: an attribute that the backend indexes, exported as `scouter.tag.<key>`.
-    fn set_tag(&self, key: Text<'_>, value: &Bound<'_, PyAny>) {
+    fn set_tag(&self, key: Text<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         record::set_tag(self, &key.0, value);
+        interrupt::hand_over()
     }
 
     /// Sets what went into this piece of work, as JSON text of at most `max_length` characters.
     #[pyo3(signature = (value, max_length=Length::default()), text_signature = "($self, value, max_length=5000)")]
-    fn set_input(&self, value: &Bound<'_, PyAny>, max_length: Length) {
+    fn set_input(&self, value: &Bound<'_, PyAny>, max_length: Length) -> PyResult<()> {
         self.set_json(record::INPUT, value, max_length.0);
+        interrupt::hand_over()
     }
 
     /// Sets what came out of this piece of work, as JSON text of at most `max_length` characters.
     #[pyo3(signature = (value, max_length=Length::default()), text_signature = "($self, value, max_length=5000)")]
-    fn set_output(&self, value: &Bound<'_, PyAny>, max_length: Length) {
+    fn set_output(&self, value: &Bound<'_, PyAny>, max_length: Length) -> PyResult<()> {
         self.set_json(record::OUTPUT, value, max_length.0);
+        interrupt::hand_over()
     }
 
     /// Sets what came out to text that is JSON already; longer text is cut and says so.
-    fn _set_output_text(&self, text: Text<'_>, max_length: Length) {
+    fn _set_output_text(&self, py: Python<'_>, text: Text<'_>, max_length: Length) {
         let mut cut = json::Text::new(max_length.0);
         cut.push(&text.0);
-        self.set_text(record::OUTPUT, &cut.finish());
+        self.set_text(py, record::OUTPUT, &cut.finish());
     }
 
     /// Ties the span to a Scouter entity.
-    fn set_entity(&self, uid: Text<'_>) {
-        self.set_text(record::ENTITY, &uid.0);
+    fn set_entity(&self, py: Python<'_>, uid: Text<'_>) {
+        self.set_text(py, record::ENTITY, &uid.0);
     }
 
     /// The trace id, 32 lower-case hexadecimal digits.
     #[getter]
-    fn trace_id(&self) -> String {
-        self.span_context().map_or_else(|| "0".repeat(32), |context| context.trace_id.to_string())
+    fn trace_id(&self, py: Python<'_>) -> String {
+        self.span_context(py).map_or_else(|| "0".repeat(32), |context| context.trace_id.to_string())
     }
 
     /// The span id, 16 lower-case hexadecimal digits.
     #[getter]
-    fn span_id(&self) -> String {
-        self.span_context().map_or_else(|| "0".repeat(16), |context| context.span_id.to_string())
+    fn span_id(&self, py: Python<'_>) -> String {
+        self.span_context(py).map_or_else(|| "0".repeat(16), |context| context.span_id.to_string())
     }
 
     #[getter]
@@ -405,55 +392,55 @@ impl Span {
 
     #[getter]
     fn name(&self, py: Python<'_>) -> Py<PyString> {
-        let waiting = match &self.lock().phase {
+        let waiting = match &self.lock(py).phase {
             Phase::Waiting { name, .. } => Some(name.clone_ref(py)),
-            Phase::Begun(_) => None,
+            Phase::Begun(_) | Phase::Nothing => None,
         };
         waiting.unwrap_or_else(|| {
-            let name = self.read(|_, view| view.name().to_owned()).unwrap_or_default();
+            let name = self.read(py, |_, view| view.name().to_owned()).unwrap_or_default();
             PyString::new(py, &name).unbind()
         })
     }
 
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let kind = self.read(|_, view| view.kind()).unwrap_or(SpanKind::Internal);
+        let kind = self.read(py, |_, view| view.kind()).unwrap_or(SpanKind::Internal);
         Ok(otel(py)?.kind(kind).clone_ref(py))
     }
 
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.parent_context().map(|parent| context::span_context(py, &parent)).transpose()
+        self.parent_context(py).map(|parent| context::span_context(py, &parent)).transpose()
     }
 
     #[getter]
-    fn start_time(&self) -> Option<u64> {
-        self.read(|_, view| view.start_time())
+    fn start_time(&self, py: Python<'_>) -> Option<u64> {
+        self.read(py, |_, view| view.start_time())
     }
 
     #[getter]
-    fn end_time(&self) -> Option<u64> {
-        self.read(|span, view| (!span.is_recording()).then(|| view.end_time())).flatten()
+    fn end_time(&self, py: Python<'_>) -> Option<u64> {
+        self.read(py, |span, view| (!span.is_recording()).then(|| view.end_time())).flatten()
     }
 
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read::proxy(py, SpanView::new(&self.bytes()).attributes())
+        read::proxy(py, SpanView::new(&self.bytes(py)).attributes())
     }
 
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        read::events(py, SpanView::new(&self.bytes()))
+        read::events(py, SpanView::new(&self.bytes(py)))
     }
 
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        read::links(py, SpanView::new(&self.bytes()))
+        read::links(py, SpanView::new(&self.bytes(py)))
     }
 
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let status = self.read(|span, _| {
+        let status = self.read(py, |span, _| {
             let (code, words) = span.status();
             (code, words.to_owned())
         });
@@ -472,18 +459,18 @@ impl Span {
     }
 
     #[getter]
-    fn dropped_attributes(&self) -> u32 {
-        self.read(|span, _| span.dropped().attributes).unwrap_or_default()
+    fn dropped_attributes(&self, py: Python<'_>) -> u32 {
+        self.read(py, |span, _| span.dropped().attributes).unwrap_or_default()
     }
 
     #[getter]
-    fn dropped_events(&self) -> u32 {
-        self.read(|span, _| span.dropped().events).unwrap_or_default()
+    fn dropped_events(&self, py: Python<'_>) -> u32 {
+        self.read(py, |span, _| span.dropped().events).unwrap_or_default()
     }
 
     #[getter]
-    fn dropped_links(&self) -> u32 {
-        self.read(|span, _| span.dropped().links).unwrap_or_default()
+    fn dropped_links(&self, py: Python<'_>) -> u32 {
+        self.read(py, |span, _| span.dropped().links).unwrap_or_default()
     }
 
     /// The span as JSON text, in the form in which OpenTelemetry's console exporter prints it.
@@ -494,8 +481,8 @@ impl Span {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let name = self.name(py);
-        let name = name.bind(py).to_string_lossy();
-        match self.span_context() {
+        let name = text::lossy(name.bind(py));
+        match self.span_context(py) {
             Some(context) => format!("Span(name={name:?}, trace_id={}, span_id={})", context.trace_id, context.span_id),
             None => format!("Span(name={name:?}, waiting for its with block)"),
         }

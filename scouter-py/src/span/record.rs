@@ -7,8 +7,8 @@ use scouter_span::Value;
 use super::Span;
 use crate::context;
 use crate::otel::otel;
-use crate::report;
-use crate::value::{self, Taken, TakenAttributes};
+use crate::value::{Taken, TakenAttributes};
+use crate::{interrupt, report, text};
 
 pub(crate) const INPUT: &str = "scouter.input";
 pub(crate) const OUTPUT: &str = "scouter.output";
@@ -17,41 +17,50 @@ pub(crate) const ENTITY: &str = "scouter.entity";
 pub(crate) const TAG: &str = "scouter.tag.";
 
 pub(super) fn set_attributes(span: &Span, attributes: &Bound<'_, PyAny>) {
-    if span.records() {
+    let py = attributes.py();
+    if span.records(py) {
         let taken = TakenAttributes::from(Some(attributes), span.value_limit());
-        span.change(|span| taken.iter().for_each(|(key, value)| span.set_attribute(key, value)));
+        span.change(py, |span| taken.iter().for_each(|(key, value)| span.set_attribute(key, value)));
     }
 }
 
 pub(crate) fn set_tag(span: &Span, key: &str, value: &Bound<'_, PyAny>) {
-    if !span.records() {
+    let py = value.py();
+    if !span.records(py) {
         return;
     }
     if let Some(value) = Taken::from(value, span.value_limit()) {
         let key = [TAG, key].concat();
-        span.change(|span| span.set_attribute(&key, value.value()));
+        span.change(py, |span| span.set_attribute(&key, value.value()));
     }
 }
 
-pub(super) fn add_event(span: &Span, name: &str, attributes: Option<&Bound<'_, PyAny>>, time: Option<u64>) {
-    if !span.records() {
+pub(super) fn add_event(
+    py: Python<'_>,
+    span: &Span,
+    name: &str,
+    attributes: Option<&Bound<'_, PyAny>>,
+    time: Option<u64>,
+) {
+    if !span.records(py) {
         return;
     }
     let taken = TakenAttributes::from(attributes, span.value_limit());
     let pairs = taken.pairs();
-    span.change(|span| match time {
+    span.change(py, |span| match time {
         Some(time) => span.add_event_at(name, time, &pairs),
         None => span.add_event(name, &pairs),
     });
 }
 
 pub(crate) fn add_link(span: &Span, to: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
-    if !span.records() {
+    let py = to.py();
+    if !span.records(py) {
         return;
     }
     let taken = TakenAttributes::from(attributes, span.value_limit());
     match context::span_context_from(to) {
-        Ok(Some(to)) => span.change(|span| span.add_link(&to, &taken.pairs())),
+        Ok(Some(to)) => span.change(py, |span| span.add_link(&to, &taken.pairs())),
         // The trace API, "Add Link": a link to an invalid context may be left out when it has nothing to say.
         Ok(None) => {}
         Err(error) => report::error(to.py(), "a link was given something that is no span context", &error),
@@ -59,49 +68,41 @@ pub(crate) fn add_link(span: &Span, to: &Bound<'_, PyAny>, attributes: Option<&B
 }
 
 pub(super) fn set_status(span: &Span, status: &Bound<'_, PyAny>, description: &str) -> PyResult<()> {
-    let otel = otel(status.py())?;
+    let py = status.py();
+    let otel = otel(py)?;
     if let Some(code) = otel.status_code_from(status) {
-        span.change(|span| span.set_status(code, description));
+        span.change(py, |span| span.set_status(code, description));
         return Ok(());
     }
     let Some(code) = otel.status_code_from(&status.getattr("status_code")?) else { return Ok(()) };
     let words = status.getattr("description")?;
-    let words = if words.is_none() { String::new() } else { value::text_of(&words) };
-    span.change(|span| span.set_status(code, &words));
+    let words = if words.is_none() { String::new() } else { text::of(&words) };
+    span.change(py, |span| span.set_status(code, &words));
     Ok(())
-}
-
-/// `str(exception)`, or its type's name in brackets when that raises.
-fn message(exception: &Bound<'_, PyAny>) -> String {
-    match exception.str() {
-        Ok(text) => text.to_string_lossy().into_owned(),
-        Err(_) => format!("<{}>", type_name(exception)),
-    }
-}
-
-fn type_name(exception: &Bound<'_, PyAny>) -> String {
-    exception.get_type().name().map_or_else(|_| "exception".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The name with its module, without one for a builtin: semantic conventions, `exception.type`.
 fn qualified_type_name(exception: &Bound<'_, PyAny>) -> String {
     let kind = exception.get_type();
-    let name = kind.qualname().map_or_else(|_| type_name(exception), |name| name.to_string_lossy().into_owned());
+    let name = match kind.qualname() {
+        Ok(name) => text::lossy(&name).into_owned(),
+        Err(_) => text::type_name(exception),
+    };
     match kind.module() {
-        Ok(module) if module != "builtins" => format!("{}.{name}", module.to_string_lossy()),
+        Ok(module) if module != "builtins" => format!("{}.{name}", text::lossy(&module)),
         _ => name,
     }
 }
 
 /// What the status of a failed span says.
 pub(super) fn exception_summary(exception: &Bound<'_, PyAny>) -> String {
-    format!("{}: {}", type_name(exception), message(exception))
+    format!("{}: {}", text::type_name(exception), text::of(exception))
 }
 
 fn stack_trace(exception: &Bound<'_, PyAny>) -> PyResult<String> {
     let lines = PyModule::import(exception.py(), "traceback")?.call_method1("format_exception", (exception,))?;
     let joined = PyString::new(exception.py(), "").call_method1("join", (lines,))?;
-    Ok(joined.cast::<PyString>()?.to_string_lossy().into_owned())
+    Ok(text::lossy(joined.cast::<PyString>()?).into_owned())
 }
 
 pub(super) fn record_exception(
@@ -111,12 +112,13 @@ pub(super) fn record_exception(
     time: Option<u64>,
     escaped: bool,
 ) {
-    if !span.records() {
+    let py = exception.py();
+    if !span.records(py) {
         return;
     }
     // All of this may run the program's own code, so it happens before the span is locked.
-    let (kind, words) = (qualified_type_name(exception), message(exception));
-    let trace = stack_trace(exception).unwrap_or_default();
+    let (kind, words) = (qualified_type_name(exception), text::of(exception));
+    let trace = interrupt::outcome(exception.py(), stack_trace(exception)).unwrap_or_default();
     let taken = TakenAttributes::from(attributes, span.value_limit());
     let mut pairs = vec![
         ("exception.type", Value::Str(&kind)),
@@ -125,7 +127,7 @@ pub(super) fn record_exception(
         ("exception.escaped", Value::Str(if escaped { "True" } else { "False" })),
     ];
     pairs.extend(taken.iter());
-    span.change(|span| match time {
+    span.change(py, |span| match time {
         Some(time) => span.add_event_at("exception", time, &pairs),
         None => span.add_event("exception", &pairs),
     });
