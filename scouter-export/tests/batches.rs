@@ -30,6 +30,7 @@ fn no_batch_waits_between_fast_and_slow_times() {
     let memory = memory();
     let rig = Rig::new(batches_of(64), [to("a", &memory)]);
     for round in 1..=300 {
+        let start = Instant::now();
         // Enough at once to have the worker look by itself, or so few that it waits to be called.
         if round % 3 == 0 {
             for _ in 0..64 {
@@ -40,6 +41,8 @@ fn no_batch_waits_between_fast_and_slow_times() {
             rig.spans(64);
         }
         wait(memory.until_received(round));
+        // A worker that nobody wakes looks every five seconds.
+        assert!(start.elapsed() < Duration::from_secs(4));
     }
 }
 

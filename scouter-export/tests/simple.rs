@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use common::*;
 use scouter_export::{DropReason, FlushError};
@@ -14,8 +15,11 @@ fn a_simple_destination_does_not_wait_for_the_batch_of_the_other() {
     let (simple, batched) = (memory(), memory());
     let rig = Rig::new(batches_of(10), [to("batched", &batched), to("simple", &simple).simple(true)]);
     for number in 1..=9 {
+        let start = Instant::now();
         rig.spans(1);
         wait(simple.until_received(number));
+        // A worker that nobody wakes looks every five seconds.
+        assert!(start.elapsed() < Duration::from_secs(4));
     }
     assert_eq!(batched.received(), 0);
     rig.spans(1);

@@ -27,6 +27,10 @@ enum Row {
     Format,
     /// The spans of `Span`, until all of them were answered by the sink.
     Pipeline,
+    /// The same to two destinations, each of which gets all of them.
+    Second,
+    /// The same as `Pipeline`, compressed.
+    Gzip,
 }
 
 impl Row {
@@ -37,6 +41,8 @@ impl Row {
             "parse" => Self::Parse,
             "format" => Self::Format,
             "pipeline" => Self::Pipeline,
+            "second" => Self::Second,
+            "gzip" => Self::Gzip,
             _ => return None,
         })
     }
@@ -51,14 +57,16 @@ fn main() -> ExitCode {
         _ => return complain("usage: rows ROW PEER N [ENDPOINT]"),
     };
     let (Some(row_kind), Ok(count)) = (Row::named(row), n.parse::<u64>()) else {
-        return complain("ROW is span, unsampled, parse, format or pipeline; N is a number");
+        return complain("ROW is span, unsampled, parse, format, pipeline, second or gzip; N is a number");
     };
     let figures = match peer {
         "ours" => ours::run(row_kind, count, endpoint),
         "ours-api" => ours::run_through_api(row_kind, count),
+        // What the rows about more than the plain pipeline are compared with.
+        "ours-plain" => ours::run(Row::Pipeline, count, endpoint),
         "opentelemetry" => opentelemetry::run(row_kind, count, endpoint),
         "fastrace" => fastrace::run(row_kind, count),
-        _ => return complain("PEER is ours, ours-api, opentelemetry or fastrace"),
+        _ => return complain("PEER is ours, ours-api, ours-plain, opentelemetry or fastrace"),
     };
     match figures {
         Ok(figures) => {

@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::{
 use scouter_benches::clock::{Figures, measure};
 use scouter_benches::shape::{EVENT, FLAG, FRACTION, NAME, NUMBERS, TEXTS, TRACEPARENT};
 
-use crate::Row;
+use crate::{Row, no_such_row};
 
 /// Large enough that the rows below lose nothing, so that each span's whole cost is in the figure.
 const QUEUE: usize = 1 << 19;
@@ -67,6 +67,7 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             let tracer = provider.tracer("benches");
             measure(n, |_| record(&tracer), || flush(&provider))
         }
+        Row::Second | Row::Gzip => return no_such_row(row, "opentelemetry"),
     })
 }
 

@@ -11,7 +11,7 @@ use scouter_propagation::traceparent;
 use scouter_span::counters::Counters;
 use scouter_span::{Resource, Sampler, Scope, Tracer, TracerProvider, Value, otel};
 use scouter_transport::http::HttpConfig;
-use scouter_transport::{BoxFuture, Endpoint, Error, Payload, Receipt, Transport, connect};
+use scouter_transport::{BoxFuture, Compression, Endpoint, Error, Payload, Receipt, Transport, connect};
 
 use crate::{Row, no_such_row};
 
@@ -46,30 +46,32 @@ struct Program {
 }
 
 impl Program {
-    fn new(destination: Destination, sampler: Sampler) -> Result<Self, String> {
+    fn new(destinations: Vec<Destination>, sampler: Sampler) -> Result<Self, String> {
         let resource = Resource::new(&[("service.name", Value::Str("benches"))], "");
         let counters = Arc::new(Counters::default());
         let batch = BatchConfig { max_queue_size: QUEUE, max_queue_bytes: QUEUE_BYTES, ..BatchConfig::default() };
         let worker = Worker::start().map_err(|error| error.to_string())?;
-        let pipeline = Pipeline::builder(resource.clone())
-            .batch(batch)
-            .counters(Arc::clone(&counters))
-            .destination(destination)
-            .build(&worker)
-            .map_err(|error| error.to_string())?;
+        let builder = Pipeline::builder(resource.clone()).batch(batch).counters(Arc::clone(&counters));
+        let builder = destinations.into_iter().fold(builder, |builder, destination| builder.destination(destination));
+        let pipeline = builder.build(&worker).map_err(|error| error.to_string())?;
         let sink = Arc::clone(&pipeline);
         let provider = TracerProvider::builder(resource, sink).counters(counters).sampler(sampler).build();
         Ok(Self { tracer: provider.tracer(Scope::new("benches", "", "", &[])), pipeline })
     }
 
     fn discarding(sampler: Sampler) -> Result<Self, String> {
-        Self::new(Destination::new("nowhere", || Ok(Arc::new(Discard) as Arc<dyn Transport>)), sampler)
+        Self::new(vec![Destination::new("nowhere", || Ok(Arc::new(Discard) as Arc<dyn Transport>))], sampler)
     }
 
-    fn sending(endpoint: &str) -> Result<Self, String> {
-        let config = HttpConfig::new(Endpoint::from_user(endpoint).map_err(|error| error.to_string())?);
-        let destination = Destination::new("sink", move || Ok(Arc::from(connect(config.clone())?)));
-        Self::new(destination, Sampler::AlwaysOn)
+    /// To as many destinations as there are names, all of them the sink.
+    fn sending(names: &[&'static str], endpoint: &str, compression: Compression) -> Result<Self, String> {
+        let endpoint = Endpoint::from_user(endpoint).map_err(|error| error.to_string())?;
+        let config = HttpConfig::new(endpoint).compression(compression);
+        let destination = |name: &&'static str| {
+            let config = config.clone();
+            Destination::new(*name, move || Ok(Arc::from(connect(config.clone())?)))
+        };
+        Self::new(names.iter().map(destination).collect(), Sampler::AlwaysOn)
     }
 
     fn flush(&self) {
@@ -97,7 +99,17 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             measure(n, |_| traceparent::format(black_box(&context)), || {})
         }
         Row::Pipeline => {
-            let program = Program::sending(endpoint)?;
+            let program = Program::sending(&["sink"], endpoint, Compression::None)?;
+            measure(n, |_| record(&program.tracer), || program.flush())
+        }
+        Row::Second => {
+            let program = Program::sending(&["first", "second"], endpoint, Compression::None)?;
+            let figures = measure(n, |_| record(&program.tracer), || program.flush());
+            // The sink gets every span twice.
+            Figures { made: 2 * figures.made, ..figures }
+        }
+        Row::Gzip => {
+            let program = Program::sending(&["sink"], endpoint, Compression::Gzip)?;
             measure(n, |_| record(&program.tracer), || program.flush())
         }
     })
