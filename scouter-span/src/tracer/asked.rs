@@ -65,7 +65,10 @@ impl SpanBuilder<'_> {
         for (key, value) in &attributes {
             span.set_attribute(key, value.value());
         }
-        shared.processors.each(&shared.counters, |processor| processor.on_start(&mut span, self.parent));
+        // A processor that came a moment ago does not see the end of a span that is not watched, and so not its start.
+        if watched {
+            shared.processors.each(&shared.counters, |processor| processor.on_start(&mut span, self.parent));
+        }
         span
     }
 }
