@@ -10,7 +10,7 @@ mod propagation;
 
 pub use input::Inputs;
 pub use otlp::otlp_request;
-pub use propagation::{baggage, traceparent, tracestate};
+pub use propagation::{baggage, ot_entry, traceparent, tracestate};
 
 /// A function under fuzzing and what its inputs are made from.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,12 @@ pub const TARGETS: &[Target] = &[
             b"key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue",
         ],
         words: &[b",", b"=", b";", b"%", b"%25", b"%ff", b"%C3%A9", b" ", b"\t", b"\"", b"\\", b"k=v,", b"\n", &[b'%'; 250]],
+    },
+    Target {
+        name: "ot_entry",
+        run: ot_entry,
+        seeds: &[b"th:c;rv:6e6d1a75832a2f", b"a:b;th:0;k1:13"],
+        words: &[b"th:", b"rv:", b";", b":", b"8", b"ffffffffffffff", b"A", b"=", b",", &[b'x'; 250]],
     },
     Target {
         name: "otlp_request",

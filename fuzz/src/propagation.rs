@@ -2,6 +2,7 @@
 
 use scouter_propagation::{Baggage, BaggagePropagator, TraceContext};
 use scouter_span::TraceState;
+use scouter_span::sampler::{OtEntry, Randomness, Threshold};
 
 /// A `traceparent` header.
 pub fn traceparent(data: &[u8]) {
@@ -36,6 +37,25 @@ pub fn tracestate(data: &[u8]) {
         assert_eq!(moved.iter().next(), Some((key, value)));
         assert_eq!(moved.iter().count(), count);
         assert_eq!(moved.delete(key), state.delete(key));
+    }
+}
+
+/// OpenTelemetry's entry of a trace state, read and updated.
+pub fn ot_entry(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(state) = TraceState::parse(&format!("vendor=kept,ot={text}")) else { return };
+    let before = OtEntry::of(&state);
+    assert_eq!(before, OtEntry::parse(state.get(OtEntry::KEY).unwrap_or_default()).unwrap_or_default());
+    let (threshold, randomness) = (Threshold::parse("c"), Randomness::parse("6e6d1a75832a2f"));
+    for (threshold, randomness) in [(threshold, randomness), (threshold, None), (None, randomness), (None, None)] {
+        let after = before.updated(&state, threshold, randomness).unwrap_or_else(|| state.clone());
+        assert_eq!(TraceState::parse(after.as_str()).as_ref(), Ok(&after));
+        assert_eq!(after.get("vendor"), Some("kept"), "other vendors' entries stay");
+        let entry = OtEntry::of(&after);
+        assert!(entry.threshold() == threshold || entry.threshold().is_none(), "no threshold that is not true");
+        if let Some(written) = before.get("rv") {
+            assert_eq!(entry.get("rv"), Some(written), "explicit randomness is never replaced");
+        }
     }
 }
 
