@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from collector.comparison import Exported, in_order, stored
 from collector.front import Front
-from collector.process import Collector
+from collector.process import Collector, collector_of_this_run
 from collector.tls import Authority
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -27,15 +27,15 @@ ONLY_WHEN_FLUSHED = BatchConfig(scheduled_delay_ms=3_600_000)
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.stop()
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
+def collector(authority: Authority) -> Iterator[Collector]:
+    collector = collector_of_this_run(authority)
+    yield collector
+    collector.stop()
 
 
 class TestTheSameSpans:
@@ -85,15 +85,15 @@ class TestTheSameSpans:
             pass
         assert provider.shutdown()
         collector.trace(outer.trace_id, 2)
-        (found,) = [
-            (of_resource, scope, span)
-            for request in collector.receiver.requests
+        found = {
+            span.name: (of_resource, scope, span)
+            for request in collector.requests
             for of_resource in request.resource_spans
             for scope in of_resource.scope_spans
             for span in scope.spans
-            if span.span_id.hex() == outer.span_id
-        ]
-        of_resource, scope, span = found
+            if span.trace_id.hex() == outer.trace_id
+        }
+        of_resource, scope, span = found["outer"]
         assert of_resource.schema_url == "https://example.com/resource"
         assert (scope.scope.name, scope.scope.version) == ("lib", "3")
         assert scope.schema_url == "https://example.com/scope"
@@ -101,8 +101,7 @@ class TestTheSameSpans:
         # Bits 0 to 7 are the W3C flags, 8 says that bit 9 is known, 9 that the parent, or the link, is remote.
         assert span.flags == 0x303
         assert [link.flags & 0x300 for link in span.links] == [0x300, 0x100]
-        inner = next(span for span in collector.receiver.spans if span.parent_span_id.hex() == outer.span_id)
-        assert inner.flags == 0x103
+        assert found["inner"][2].flags == 0x103
 
     def test_ten_thousand_of_many_threads(self, server: Server, collector: Collector) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -197,38 +196,35 @@ class TestTls:
         asks_for_certificates: bool,
         compression: str,
     ) -> None:
-        """Neither the collector nor the server ends TLS by itself, so a front does, as a load balancer would."""
-        fronts = [
-            Front(port, authority.server_side(protocol, asks_for_certificates))
-            for port in (server.port, collector.port(protocol))
-        ]
+        """The server does not end TLS by itself, so a front does, as a load balancer would."""
+        front = Front(server.port, authority.server_side(protocol, asks_for_certificates))
+        endpoint = collector.behind_tls(protocol, asks_for_certificates)
         files: dict[str, Any] = {"ca_file": authority.ca_file, "compression": compression}
         if asks_for_certificates:
             files |= {"certificate_file": authority.certificate_file, "key_file": authority.key_file}
         provider = TracerProvider(
-            transport_config=TRANSPORTS[protocol](uri=fronts[0].uri, **files),
-            exporter=EXPORTERS[protocol](export_config=OtelExportConfig(endpoint=fronts[1].uri, **files)),
+            transport_config=TRANSPORTS[protocol](uri=front.uri, **files),
+            exporter=EXPORTERS[protocol](export_config=OtelExportConfig(endpoint=endpoint, **files)),
         )
         with provider.get_tracer("x").start_as_current_span("x") as span:
             pass
         assert provider.force_flush(20_000), provider.stats()
         assert collector.trace(span.trace_id, 1) == stored(server.trace(span.trace_id, 1))
         assert provider.shutdown()
-        for front in fronts:
-            assert front.connections == 1
-            front.close()
+        assert front.connections == 1
+        front.close()
 
     @pytest.mark.parametrize("files", [[], ["ca_file"]], ids=["unknown authority", "no client certificate"])
     @pytest.mark.parametrize("protocol", ["http", "grpc"])
     def test_a_collector_that_is_not_trusted_or_does_not_trust_gets_nothing(
         self, server: Server, collector: Collector, authority: Authority, protocol: str, files: list[str]
     ) -> None:
-        front = Front(collector.port(protocol), authority.server_side(protocol, client_certificates=bool(files)))
+        endpoint = collector.behind_tls(protocol, client_certificates=bool(files))
         provider = TracerProvider(
             transport_config=HttpConfig(server.uri),
             exporter=EXPORTERS[protocol](
                 export_config=OtelExportConfig(
-                    endpoint=front.uri, **{name: str(getattr(authority, name)) for name in files}
+                    endpoint=endpoint, **{name: str(getattr(authority, name)) for name in files}
                 )
             ),
             batch_config=BatchConfig(scheduled_delay_ms=1),
@@ -240,15 +236,13 @@ class TestTls:
         provider.shutdown(100)
         assert collector.spans(span.trace_id) == []
         assert account(provider.stats()) == {1}
-        assert sum(provider.stats()["destinations"]["otel"]["dropped"].values()) == 1
+        until("it is counted", lambda: sum(provider.stats()["destinations"]["otel"]["dropped"].values()) == 1)
         assert provider.stats()["destinations"]["scouter"]["exported"] == 1
-        front.close()
 
     def test_certificates_by_environment(
         self, server: Server, collector: Collector, authority: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        front = Front(collector.port("http"), authority.server_side("http", client_certificates=True))
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", front.uri)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.behind_tls("http", client_certificates=True))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(authority.ca_file))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(authority.certificate_file))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_KEY", str(authority.key_file))
@@ -257,7 +251,6 @@ class TestTls:
             pass
         assert provider.shutdown(20_000), provider.stats()
         assert collector.trace(span.trace_id, 1) == stored(server.trace(span.trace_id, 1))
-        front.close()
 
 
 def everything(provider: TracerProvider) -> tuple[list[str], str]:

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from collector.scripted import (
     ScriptedHttp,
     partly,
 )
-from support import until
+from support import run_script, until
 from typing_extensions import Self
 
 from scouter import BatchConfig, HttpConfig, MockConfig
@@ -281,3 +282,84 @@ def test_the_receiver_and_the_sender_count_alike(protocol: str) -> None:
     # Counted before a protocol's own frames are put around them.
     assert found["bytes"] == sum(len(request.SerializeToString()) for request in receiver.attempts)
     receiver.close()
+
+
+FORKS = """
+import os, sys, threading
+from scouter import BatchConfig, HttpConfig
+from scouter.tracing import GrpcSpanExporter, OtelExportConfig, TracerProvider
+
+provider = TracerProvider(
+    transport_config=HttpConfig(sys.argv[1], timeout=0.5),
+    exporter=GrpcSpanExporter(export_config=OtelExportConfig(sys.argv[2], timeout=0.5), sample_ratio=0.5),
+    batch_config=BatchConfig(max_queue_size=500, max_export_batch_size=50, scheduled_delay_ms=5),
+)
+tracer = provider.get_tracer("x")
+
+def check(stats):
+    for destination in stats["destinations"].values():
+        total = stats["live"] + destination["queued"] + destination["exported"] + destination["thinned"]
+        assert stats["started"] == total + sum(destination["dropped"].values()), stats
+
+class Load:
+    def __init__(self):
+        self.stop, self.failed, self.looks = threading.Event(), [], 0
+        self.threads = [threading.Thread(target=target) for target in (self.work, self.work, self.look, self.flush)]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self):
+        while not self.stop.wait(0.0002):
+            with tracer.start_as_current_span("outer"):
+                tracer.start_span("inner").end()
+                tracer.start_span("never ended")
+
+    def flush(self):
+        while not self.stop.is_set():
+            provider.force_flush(50)
+
+    def look(self):
+        try:
+            while not self.stop.is_set():
+                check(provider.stats())
+                self.looks += 1
+        except BaseException as error:
+            self.failed.append(error)
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        provider.shutdown(500)
+        check(provider.stats())
+        assert not self.failed, self.failed
+        assert self.looks > 5, self.looks
+
+load = Load()
+children = []
+for at in range(8):
+    child = os.fork()
+    if child == 0:
+        # Open in the parent at the fork, and only there.
+        assert provider.stats()["started"] == provider.stats()["live"] == 0, provider.stats()
+        load = Load()
+        while load.looks < 20 and not load.failed:
+            load.stop.wait(0.001)
+        load.end()
+        os._exit(0)
+    children.append(child)
+statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+load.end()
+assert statuses == [0] * 8, statuses
+"""
+
+
+def test_it_balances_in_every_process_while_others_are_forked(
+    server: Scripted, collector: Scripted, tmp_path: Path
+) -> None:
+    server.script += [UNAVAILABLE, HANG, INVALID, Say(), partly(2, "two")] * 3
+    collector.script += [TOO_LARGE, Say(), THROTTLED, UNAVAILABLE] * 3
+    quiet = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    result = run_script(tmp_path, FORKS, server.uri, collector.uri, environment=quiet)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert len({span.span_id for span in server.raw}) > 100
