@@ -5,6 +5,7 @@
 
 mod abc;
 mod arguments;
+mod attached;
 mod capture;
 mod client;
 mod context;
@@ -22,6 +23,7 @@ mod report;
 mod server;
 mod settings;
 mod span;
+mod stdout;
 mod text;
 mod tracer;
 mod value;
@@ -43,11 +45,11 @@ mod _scouter {
     #[pymodule_export]
     use super::plan::CallPlan;
     #[pymodule_export]
-    use super::provider::{_finish_closing, TracerProvider};
+    use super::provider::{_finish_closing, _flush_all, TracerProvider};
     #[pymodule_export]
     use super::server::run_server;
     #[pymodule_export]
-    use super::span::{Event, FinishedSpan, Resource, Scope, Span};
+    use super::span::{Body, Event, FinishedSpan, Resource, Scope, Span};
     #[pymodule_export]
     use super::tracer::{CurrentSpan, Tracer};
 

@@ -110,6 +110,35 @@ fn is_done(scouter: &Scouter) -> bool {
     !scouter.stats().is_some_and(queued)
 }
 
+/// Flushes several providers at the same time: one whose destinations hang holds up none of the others.
+#[pyfunction]
+pub(crate) fn _flush_all(py: Python<'_>, providers: Vec<Py<TracerProvider>>, timeout_millis: Millis) -> PyResult<bool> {
+    let (timeout, begun) = (timeout_millis.duration(), Instant::now());
+    let states: Vec<_> = providers.iter().map(|provider| Arc::clone(&provider.get().state)).collect();
+    let left = || timeout.saturating_sub(begun.elapsed());
+    let mut flushed = true;
+    for State { plugins, .. } in states.iter().map(|state| &**state) {
+        flushed &= plugins.processors.force_flush(py, left(), &plugins.failures)?;
+    }
+    let flush = |scouter: &Scouter| scouter.flush(left()).is_ok();
+    let flush = &flush;
+    flushed &= py.detach(|| {
+        std::thread::scope(|scope| {
+            let flushing: Vec<_> = states
+                .iter()
+                .filter_map(|state| state.scouter())
+                .map(|each| scope.spawn(move || flush(each)))
+                .collect();
+            // Every one is waited for, also after one that did not succeed.
+            flushing.into_iter().map(|each| each.join().unwrap_or(false)).fold(true, |all, each| all & each)
+        })
+    });
+    for exporter in states.iter().flat_map(|state| &state.plugins.exporters) {
+        flushed &= exporter.force_flush(py, left())?;
+    }
+    Ok(flushed)
+}
+
 /// Waits for the pipelines whose providers are gone. For the interpreter's exit.
 #[pyfunction]
 pub(crate) fn _finish_closing(py: Python<'_>) {
@@ -220,6 +249,19 @@ impl TracerProvider {
     /// `started == live + exported + thinned + queued + sum(dropped.values())`.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.state.stats(py)
+    }
+
+    /// Begins to end, and waits for nothing: `shutdown` does that.
+    fn _begin_shutdown(&self, timeout_millis: Millis) {
+        if let Some(scouter) = self.state.scouter() {
+            scouter.begin_shutdown(timeout_millis.duration());
+        }
+    }
+
+    /// The names of the propagators that variables or a configuration file ask for.
+    #[getter]
+    fn _propagators(&self) -> Vec<String> {
+        self.state.plugins.propagators.clone()
     }
 
     /// Keeps copies of ended spans from now on, as many as this.

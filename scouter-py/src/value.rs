@@ -1,7 +1,7 @@
 //! Python values as attribute values.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use scouter_span::Value;
 use scouter_span::wire::field::{any_value, list};
 use scouter_span::wire::{nested, write_key_value, write_value};
@@ -162,13 +162,17 @@ impl Encoder {
     }
 
     fn sequence(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) {
-        let py = value.py();
+        // As long as it is now: an element's own code may make it longer without end.
+        let length = interrupt::outcome(value.py(), value.len()).unwrap_or_default().min(self.left as usize);
+        let items: Vec<_> = match value.cast::<PyList>() {
+            Ok(list) => list.iter().take(length).collect(),
+            Err(_) => {
+                let items = interrupt::outcome(value.py(), value.try_iter()).into_iter().flatten();
+                items.take(length).map_while(|item| interrupt::outcome(value.py(), item)).collect()
+            }
+        };
         nested(out, any_value::ARRAY, |out| {
-            let Some(items) = interrupt::outcome(py, value.try_iter()) else { return };
-            for item in items.map_while(|item| interrupt::outcome(py, item)) {
-                if self.left == 0 {
-                    break;
-                }
+            for item in items {
                 nested(out, list::VALUES, |out| {
                     self.write(out, &item);
                 });
@@ -177,11 +181,12 @@ impl Encoder {
     }
 
     fn mapping(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) {
+        let entries: Vec<_> = match value.cast::<PyDict>() {
+            Ok(entries) => entries.iter().take(self.left as usize).collect(),
+            Err(_) => abc::items(value).take(self.left as usize).collect(),
+        };
         nested(out, any_value::KVLIST, |out| {
-            for (key, value) in abc::items(value) {
-                if self.left == 0 {
-                    break;
-                }
+            for (key, value) in entries {
                 let key = Key::of(&key);
                 if key.as_str().is_empty() {
                     continue;

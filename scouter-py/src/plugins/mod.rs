@@ -33,4 +33,6 @@ pub(crate) struct Plugins {
     pub(crate) observer: Arc<Observer>,
     /// How many spans may wait in the pipeline.
     pub(crate) queue_capacity: usize,
+    /// The names of the propagators that variables or a configuration file ask for.
+    pub(crate) propagators: Vec<String>,
 }

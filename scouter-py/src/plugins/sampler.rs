@@ -64,6 +64,12 @@ impl PythonSampler {
             Some(attributes) if decision.is_recording() => settings::owned(Some(&attributes)),
             _ => Vec::<(String, OwnedValue)>::new(),
         };
+        // The SDK's samplers hand back what they were asked with. The span has that already.
+        let given = |key: &str| input.attributes.iter().rev().find(|(given, _)| *given == key);
+        let is_new = |(key, value): &(String, OwnedValue)| {
+            given(key).is_none_or(|(_, given)| OwnedValue::from(*given) != *value)
+        };
+        let attributes = attributes.into_iter().filter(is_new).collect();
         // Without a trace state the span has none, as in the SDK: a sampler that keeps the parent's says so.
         let state = match answer.getattr_opt(intern!(py, "trace_state"))? {
             Some(state) if !state.is_none() && state.len()? > 0 => {

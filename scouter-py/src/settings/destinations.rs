@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use scouter::transport::ContentType;
 use scouter::{Collector, Connection, Environment, Protocol, Settings, TransportFactory};
 use scouter_span::Ratio;
 
-use super::{dict, fill, get, item, protocol, ratio, says_where};
+use super::{fill, get, item, protocol, ratio, says_where};
 use crate::errors;
 use crate::plugins::{Exporter, Hook, Plugins};
 
-/// How long an exporter in Python may take for a batch: the SDK's default for `OTEL_BSP_EXPORT_TIMEOUT`, in milliseconds.
-const EXPORT_TIMEOUT: u64 = 30_000;
+/// How long an exporter in Python may take for a batch: the SDK's default for `OTEL_BSP_EXPORT_TIMEOUT`.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Around that time limit stands the pipeline's own, which tries again. It is never to be reached.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,7 +42,7 @@ pub(super) fn read(
                 plugins.processors.add(Hook::Keeper(list.unbind(), ratio));
                 continue;
             }
-            Some("object") => to_object(&object.ok_or_else(missing)?, plugins, given, environment, settings)?,
+            Some("object") => to_object(&object.ok_or_else(missing)?, plugins, settings),
             _ => to_collector(&exporter, environment, settings)?,
         };
         let mut collector = Collector::new(get::<String>(&exporter, "name")?.ok_or_else(missing)?, connection);
@@ -64,26 +65,21 @@ fn to_collector(
     }
     let mut connection = Connection::collector(protocol(exporter)?, &environment, &mut settings.complaints)
         .map_err(|error| errors::config(py, &error.to_string()))?;
+    let names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+    let encoding = names.into_iter().find_map(|name| environment.get(name));
+    if let (Protocol::Http, Some("http/json")) = (&connection.protocol, encoding) {
+        connection.content = ContentType::Json;
+    }
     fill(&mut connection, exporter, "endpoint").map_err(|error| error.raised(py))?;
     Ok(connection)
 }
 
-fn to_object(
-    object: &Bound<'_, PyAny>,
-    plugins: &mut Plugins,
-    given: &Bound<'_, PyDict>,
-    environment: &Environment,
-    settings: &mut Settings,
-) -> PyResult<Connection> {
-    let batch = dict(given, "batch")?;
-    let said = batch.map(|batch| get(&batch, "export_timeout_ms")).transpose()?.flatten();
-    let limit =
-        said.or_else(|| environment.get("OTEL_BSP_EXPORT_TIMEOUT")?.trim().parse().ok().filter(|millis| *millis > 0));
-    let limit = Duration::from_millis(limit.unwrap_or(EXPORT_TIMEOUT));
+fn to_object(object: &Bound<'_, PyAny>, plugins: &mut Plugins, settings: &Settings) -> Connection {
+    let limit = settings.export_timeout.unwrap_or(EXPORT_TIMEOUT);
     let exporter = Exporter::new(object, limit, Arc::clone(&plugins.failures));
     plugins.exporters.push(exporter.clone());
     let factory = TransportFactory::new(move || Ok(Arc::new(exporter.transport())));
     let mut connection = Connection::new(Protocol::Custom(factory), settings.server.endpoint.clone());
     connection.timeout = Some(NEVER);
-    Ok(connection)
+    connection
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 use scouter::transport::Compression;
-use scouter::{Attribute, Attributes, Connection, Environment, Protocol, Settings};
+use scouter::{Attributes, Connection, Environment, Output, Protocol, Settings};
 use scouter_span::{OwnedValue, Ratio};
 
 use crate::errors;
 use crate::memory::MemoryTransport;
 use crate::plugins::{Ids, Plugins};
 use crate::report::Logger;
+use crate::stdout::Stdout;
 use crate::value::TakenAttributes;
 
 /// Reads the settings of a provider, and its plug-ins.
@@ -39,6 +40,7 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     let mut settings = Settings::from_environment(&environment).map_err(fail)?;
     settings.language = "python";
     settings.reporter = Arc::new(Logger);
+    settings.console = Output::new(Stdout);
     settings.service_name = get(given, "service_name")?;
     settings.resource = attributes(given, "resource")?;
     settings.resource_schema_url = get(given, "resource_schema_url")?.unwrap_or_default();
@@ -47,12 +49,12 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
         settings.server.protocol = protocol(&transport)?;
         fill(&mut settings.server, &transport, "uri").map_err(|error| error.raised(py))?;
     }
+    if let Some(batch) = dict(given, "batch")? {
+        read_batch(&mut settings, &batch)?;
+    }
     let mut plugins = Plugins::default();
     if let Some(exporters) = item(given, "exporters")? {
         destinations::read(&mut settings, &mut plugins, given, &exporters, &environment)?;
-    }
-    if let Some(batch) = dict(given, "batch")? {
-        read_batch(&mut settings, &batch)?;
     }
     if let Some(limits) = dict(given, "limits")? {
         read_limits(&mut settings, &limits)?;
@@ -69,6 +71,7 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     }
     settings.observer = Some(plugins.observer.clone());
     plugins.queue_capacity = settings.batch.max_queue_size;
+    plugins.propagators = settings.propagators.clone();
     Ok((settings, plugins))
 }
 
@@ -126,14 +129,7 @@ pub(crate) fn owned(attributes: Option<&Bound<'_, PyAny>>) -> Vec<(String, Owned
 }
 
 fn attributes(from: &Bound<'_, PyDict>, name: &str) -> PyResult<Attributes> {
-    let own = |value| match value {
-        OwnedValue::Bool(value) => Attribute::Bool(value),
-        OwnedValue::I64(value) => Attribute::I64(value),
-        OwnedValue::F64(value) => Attribute::F64(value),
-        OwnedValue::Str(text) => Attribute::Str(text),
-        OwnedValue::Encoded(content) => Attribute::Encoded(content),
-    };
-    Ok(owned(item(from, name)?.as_ref()).into_iter().map(|(key, value)| (key, own(value))).collect())
+    Ok(owned(item(from, name)?.as_ref()))
 }
 
 fn ratio(from: &Bound<'_, PyDict>) -> PyResult<Option<Ratio>> {
@@ -208,10 +204,7 @@ fn read_batch(settings: &mut Settings, from: &Bound<'_, PyDict>) -> PyResult<()>
         batch.scheduled_delay = Duration::from_millis(delay);
     }
     if let Some(timeout) = get(from, "export_timeout_ms")? {
-        settings.server.timeout.get_or_insert(Duration::from_millis(timeout));
-        for collector in &mut settings.collectors {
-            collector.connection.timeout.get_or_insert(Duration::from_millis(timeout));
-        }
+        settings.export_timeout = Some(Duration::from_millis(timeout));
     }
     Ok(())
 }

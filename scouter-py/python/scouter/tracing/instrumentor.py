@@ -126,9 +126,8 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _instrument(self, **kwargs: Any) -> None:
         _refuse_unknown(kwargs)
         given = {name: value for name, value in kwargs.items() if name not in _GENERAL}
-        propagator = global_propagator()
         self._provider = TracerProvider(**given)
-        self._takeover = Takeover.take(self._provider, propagator)
+        self._takeover = Takeover.take(self._provider, global_propagator(self._provider._propagators))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         provider, takeover = self._provider, self._takeover

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from opentelemetry import trace
 
-from .. import arguments
+from .. import _scouter, arguments
 from ..errors import ConfigError
-from .at_exit import FLUSH_DEADLINE_MILLIS
+from .at_exit import FLUSH_DEADLINE_MILLIS, shut_down
 from .provider import TracerProvider
 
 if TYPE_CHECKING:
@@ -106,9 +105,7 @@ def flush_tracer(timeout_millis: int = FLUSH_DEADLINE_MILLIS) -> bool:
     """
     current = trace.get_tracer_provider()
     providers = [*_made, *([current] if isinstance(current, TracerProvider) and current not in _made else [])]
-    deadline = _deadline(timeout_millis)
-    sent = [provider.force_flush(_left(deadline)) for provider in providers]
-    return all(sent)
+    return _scouter._flush_all(providers, arguments.count("timeout_millis", timeout_millis, least=0))
 
 
 def shutdown_tracer(timeout_millis: int = FLUSH_DEADLINE_MILLIS) -> bool:
@@ -116,17 +113,8 @@ def shutdown_tracer(timeout_millis: int = FLUSH_DEADLINE_MILLIS) -> bool:
 
     Returns whether everything was sent in time. The global provider ends with ``uninstrument()``.
     """
-    deadline = _deadline(timeout_millis)
+    timeout = arguments.count("timeout_millis", timeout_millis, least=0)
     providers = list(_made)
     _made.clear()
     _latest.clear()
-    sent = [provider.shutdown(_left(deadline)) for provider in providers]
-    return all(sent)
-
-
-def _deadline(timeout_millis: int) -> float:
-    return time.monotonic() + arguments.count("timeout_millis", timeout_millis, least=0) / 1000
-
-
-def _left(deadline: float) -> int:
-    return max(0, int((deadline - time.monotonic()) * 1000))
+    return shut_down(providers, timeout)

@@ -6,7 +6,6 @@ of exports are recorded as they happen, and only once somebody has collected or 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from opentelemetry.util.types import AttributeValue
+
+from . import plugins
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
@@ -65,7 +66,7 @@ class _Instruments:
     """The instruments of one meter provider, for any number of tracer providers."""
 
     def __init__(self, meter: Meter, *, is_collected: bool) -> None:
-        self._watched: list[_Watched] = []
+        self._watched: dict[int, _Watched] = {}
         self._numbers = count()
         self._is_collected = is_collected
         # Spans of providers that are gone: a sum over all must not fall.
@@ -103,10 +104,17 @@ class _Instruments:
 
     def add(self, provider: TracerProvider, types: Mapping[str, str]) -> None:
         """Counts this provider too."""
-        watched = _Watched(ref(provider), next(self._numbers), types)
-        self._watched.append(watched)
+        number = next(self._numbers)
+        watched = _Watched(ref(provider, lambda _: self._forget(number)), number, types)
+        self._watched[number] = watched
         if self._is_collected:
             self._record_exports(watched)
+
+    def _forget(self, number: int) -> None:
+        """A provider is gone; what it last counted stays counted."""
+        watched = self._watched.pop(number)
+        for name in self._gone:
+            self._gone[name] += watched.last.get(name, 0)
 
     def _record_exports(self, watched: _Watched) -> None:
         duration = self._duration
@@ -128,15 +136,11 @@ class _Instruments:
     def _looks(self) -> Iterator[tuple[_Watched, Stats]]:
         if not self._is_collected:
             self._is_collected = True
-            for watched in self._watched:
+            for watched in list(self._watched.values()):
                 self._record_exports(watched)
-        for watched in list(self._watched):
+        for watched in list(self._watched.values()):
             stats = watched.look()
-            if stats is None:
-                self._watched.remove(watched)
-                for name in self._gone:
-                    self._gone[name] += watched.last.get(name, 0)
-            elif stats:
+            if stats:
                 yield watched, stats
 
     def _started(self) -> Iterator[Value]:
@@ -217,7 +221,7 @@ def watch(provider: TracerProvider, meter_provider: MeterProvider | None, types:
 
 
 def _of_global() -> _Instruments | None:
-    if os.environ.get(_SWITCH, "").strip().lower() == "false":
+    if plugins.variable(_SWITCH).lower() == "false":
         return None
     if not _global:
         if not _is_installed():

@@ -103,5 +103,10 @@ def named(group: str, variable: str, name: str, *arguments: object) -> object | 
 
 
 def variable(name: str) -> str:
-    """An environment variable without blanks around it; ``""`` for one that is not set."""
+    """An environment variable without blanks around it; ``""`` for one that is not set.
+
+    Beside a configuration file OpenTelemetry's other variables say nothing.
+    """
+    if name.startswith("OTEL_") and os.environ.get("OTEL_CONFIG_FILE", "").strip():
+        return ""
     return os.environ.get(name, "").strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import baggage
@@ -150,13 +150,13 @@ class BaggagePropagator(TextMapPropagator):
         return {_BAGGAGE}
 
 
-def global_propagator() -> TextMapPropagator:
-    """The propagators that ``OTEL_PROPAGATORS`` asks for, ours where it names the W3C ones or nothing.
+def global_propagator(asked: Sequence[str] = ()) -> TextMapPropagator:
+    """The propagators of these names, else those that ``OTEL_PROPAGATORS`` asks for, ours for the W3C ones and for nothing.
 
     Names of the specification are read in any case. What is not installed, or fails to load, is left out with a warning;
     when nothing is left, the default is used.
     """
-    names = _asked()
+    names = list(asked) or _asked()
     if "none" in map(str.lower, names):
         return CompositePropagator([])
     made = [propagator for propagator in map(_made, names) if propagator is not None]

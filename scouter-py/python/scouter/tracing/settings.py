@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +19,18 @@ __all__ = ["SpanLimitsLike", "gather"]
 
 _SERVICE = "service."
 _NO_LIMIT = 2**31 - 1
+
+# What `OTEL_LOG_LEVEL` may be.
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "none": logging.CRITICAL + 1,
+}
 
 # What OpenTelemetry's SDK calls a limit, and what it is called below.
 _LIMITS = {
@@ -62,6 +75,7 @@ def gather(
         ConfigTypeError: an argument is of the wrong type.
     """
     settings: dict[str, Any] = {}
+    _set_log_level()
     described, defaults = _attributes(attributes)
     found, schema_url = resources.gather(resource)
     described = {**found, **described}
@@ -106,6 +120,14 @@ def gather(
     if scouter_queue is not None:
         raise ConfigError("scouter_queue was given, but this version has no record queues yet: leave it out")
     return settings
+
+
+def _set_log_level() -> None:
+    """Sets the level of Scouter's own logger as ``OTEL_LOG_LEVEL`` says, unless the program has set one."""
+    level = _LEVELS.get(plugins.variable("OTEL_LOG_LEVEL").lower())
+    logger = logging.getLogger("scouter")
+    if level is not None and logger.level == logging.NOTSET:
+        logger.setLevel(level)
 
 
 def _attributes(given: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
