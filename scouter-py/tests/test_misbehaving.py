@@ -215,13 +215,15 @@ class TestWhatDoesNotPass:
         assert "three are too old" in of(provider, "otel")["last_error"]
 
     def test_an_answer_without_sense_harms_nobody(self, good: Scripted, bad: Scripted, protocol: str) -> None:
-        """It was taken: that is what the status said."""
+        """A page is no answer of an OTLP receiver, whatever its status. A message that nobody understands is one of gRPC."""
         bad.script += [NO_SENSE]
-        provider = two_destinations(good, bad.uri, protocol)
+        provider = two_destinations(good, bad.uri, protocol, batch=WHEN_FLUSHED)
         record(provider, "a")
-        provider.force_flush(20_000)
+        assert provider.force_flush(20_000) is (protocol == "grpc")
         record(provider, "b")
         assert provider.force_flush(20_000)
+        assert [_size(request) for request in bad.attempts] == [1, 1]
+        assert dropped(provider) == ({} if protocol == "grpc" else {"refused": 1})
         assert bad.names == good.names == ["a", "b"]
         assert account(provider.stats()) == {2}
 
