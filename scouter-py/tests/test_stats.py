@@ -89,7 +89,7 @@ class Watch:
             total = stats["live"] + destination["queued"] + destination["exported"] + destination["thinned"]
             if stats["started"] != total + sum(destination["dropped"].values()):
                 wrong.append(f"{name} does not balance: {stats}")
-            rising = {"exported", "thinned", "requests", "bytes", "export_count"}
+            rising = {"exported", "thinned", "requests", "retries", "bytes", "export_count"}
             numbers = {f"{name}.{key}": destination[key] for key in rising}
             numbers |= {f"{name}.{reason}": count for reason, count in destination["dropped"].items()}
             numbers |= {f"{name}.{key}": stats[key] for key in ("started", "sampled_out", "ended")}
