@@ -186,8 +186,13 @@ def _from_environment() -> list[dict[str, Any]] | None:
         elif name == "console":
             exporters.append(StdoutSpanExporter()._exporter())
         else:
-            found = plugins.named("opentelemetry_traces_exporter", "OTEL_TRACES_EXPORTER", name)
-            if isinstance(found, SpanExporterLike):
+            found = plugins.named(
+                SpanExporterLike,  # type: ignore[type-abstract]
+                "opentelemetry_traces_exporter",
+                "OTEL_TRACES_EXPORTER",
+                name,
+            )
+            if found is not None:
                 exporters.append(_settings(found))
     return _with_names(exporters)
 

@@ -89,16 +89,20 @@ def wrong(name: str, value: object, expected: str) -> ConfigTypeError:
     return ConfigTypeError(f"{name} is {shown}: give an object of {expected}")
 
 
-def named(group: str, variable: str, name: str, *arguments: object) -> object | None:
+def named(kind: type[T], group: str, variable: str, name: str, *arguments: object) -> T | None:
     """What an installed package offers under this name, made; ``None``, with a warning, where that does not work."""
+    problem = f"no installed package offers it as {group}"
     try:
         for entry in entry_points(group=group, name=name):
-            return entry.load()(*arguments)  # type: ignore[no-any-return]
+            made = entry.load()(*arguments)
+            if isinstance(made, kind):
+                return made
+            problem = f"it makes an object of type {type(made).__name__}, which is none"
+            break
     except Exception as error:  # noqa: BLE001
         # Somebody else's package; a variable that cannot be used never ends the program.
-        _logger.warning("%s names %r, which could not be made, and was ignored: %r", variable, name, error)
-        return None
-    _logger.warning("%s names %r, which no installed package offers (%s), and was ignored", variable, name, group)
+        problem = f"it could not be made: {error!r}"
+    _logger.warning("%s names %r, which was ignored: %s", variable, name, problem)
     return None
 
 

@@ -33,6 +33,14 @@ class ResourceLike(Protocol):
         """Where the attribute names are defined."""
 
 
+@runtime_checkable
+class ResourceDetectorLike(Protocol):
+    """A resource detector as the OpenTelemetry SDK has them."""
+
+    def detect(self) -> ResourceLike:
+        """What it finds out about the process."""
+
+
 def gather(given: ResourceLike | Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
     """The attributes that detectors find and code gives, and the schema URL; what code gives wins.
 
@@ -76,11 +84,11 @@ def _detected() -> Iterator[ResourceLike]:
     for name in dict.fromkeys(names):
         if not name or name == _BUILT_IN:
             continue
-        detector: Any = plugins.named(_GROUP, _DETECTORS, name)
+        detector = plugins.named(ResourceDetectorLike, _GROUP, _DETECTORS, name)  # type: ignore[type-abstract]
         if detector is None:
             continue
         try:
-            resource = detector.detect()
+            resource: object = detector.detect()
         except Exception as error:
             if getattr(detector, "raise_on_error", False):
                 raise

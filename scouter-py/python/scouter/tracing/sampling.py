@@ -59,5 +59,11 @@ def from_environment() -> Described | None:
     if not name or name in _BUILT_IN:
         return None
     argument = plugins.variable("OTEL_TRACES_SAMPLER_ARG") or None
-    sampler = plugins.named("opentelemetry_traces_sampler", "OTEL_TRACES_SAMPLER", name, argument)
-    return described(sampler) if isinstance(sampler, SamplerLike) else ("parent_based", _ON)
+    sampler = plugins.named(
+        SamplerLike,  # type: ignore[type-abstract]
+        "opentelemetry_traces_sampler",
+        "OTEL_TRACES_SAMPLER",
+        name,
+        argument,
+    )
+    return ("parent_based", _ON) if sampler is None else described(sampler)

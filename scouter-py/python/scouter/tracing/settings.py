@@ -146,8 +146,12 @@ def _id_generator(given: IdGeneratorLike | None) -> IdGeneratorLike | None:
     name = plugins.variable("OTEL_PYTHON_ID_GENERATOR")
     if name in ("", "random"):
         return None
-    found = plugins.named("opentelemetry_id_generator", "OTEL_PYTHON_ID_GENERATOR", name)
-    return found if isinstance(found, IdGeneratorLike) else None
+    return plugins.named(
+        IdGeneratorLike,  # type: ignore[type-abstract]
+        "opentelemetry_id_generator",
+        "OTEL_PYTHON_ID_GENERATOR",
+        name,
+    )
 
 
 def _limits(given: SpanLimitsLike) -> dict[str, int]:

@@ -58,8 +58,10 @@ def generator(
         finally:
             # What was thrown in must not keep this frame alive.
             value = None
-            items.finish(span)
-            span.end()
+            try:
+                items.finish(span)
+            finally:
+                span.end()
 
     return wrapper
 
@@ -97,8 +99,10 @@ def async_generator(
             raise
         finally:
             value = None
-            items.finish(span)
-            span.end()
+            try:
+                items.finish(span)
+            finally:
+                span.end()
 
     return wrapper
 
