@@ -161,12 +161,59 @@ pub(crate) fn span_context_from(context: &Bound<'_, PyAny>) -> PyResult<Option<S
     let flags: u64 = context.getattr("trace_flags")?.extract()?;
     let mut read = SpanContext::new(trace_id, span_id, TraceFlags::from_bits(flags as u8));
     read.is_remote = context.getattr("is_remote")?.is_truthy()?;
-    let state = context.getattr("trace_state")?;
-    if !state.is_none() && state.len()? > 0 {
-        let header: String = state.call_method0("to_header")?.extract()?;
-        read.trace_state = TraceState::parse(&header).unwrap_or_default();
-    }
+    read.trace_state = trace_state_of(context)?;
     Ok(Some(read))
+}
+
+/// What a link leads to: an OpenTelemetry `SpanContext`, valid or not.
+pub(crate) struct LinkTarget {
+    trace_id: u128,
+    span_id: u64,
+    flags: TraceFlags,
+    is_remote: bool,
+    trace_state: TraceState,
+}
+
+impl LinkTarget {
+    /// Reads one; `None` for what is nothing.
+    pub(crate) fn read(context: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if context.is_none() {
+            return Ok(None);
+        }
+        let flags: u64 = context.getattr("trace_flags")?.extract()?;
+        Ok(Some(Self {
+            // What is no id at all is as invalid as zero.
+            trace_id: context.getattr("trace_id")?.extract().unwrap_or_default(),
+            span_id: context.getattr("span_id")?.extract().unwrap_or_default(),
+            flags: TraceFlags::from_bits(flags as u8),
+            is_remote: context.getattr("is_remote")?.is_truthy()?,
+            trace_state: trace_state_of(context)?,
+        }))
+    }
+
+    /// Whether a link to it may be left out when it has no attributes (trace API, "Link").
+    pub(crate) fn says_nothing(&self) -> bool {
+        (self.trace_id == 0 || self.span_id == 0) && self.trace_state.is_empty()
+    }
+
+    pub(crate) fn target(&self) -> scouter_span::LinkTarget<'_> {
+        scouter_span::LinkTarget {
+            trace_id: self.trace_id.to_be_bytes(),
+            span_id: self.span_id.to_be_bytes(),
+            flags: self.flags,
+            is_remote: self.is_remote,
+            trace_state: self.trace_state.as_str(),
+        }
+    }
+}
+
+fn trace_state_of(context: &Bound<'_, PyAny>) -> PyResult<TraceState> {
+    let state = context.getattr("trace_state")?;
+    if state.is_none() || state.len()? == 0 {
+        return Ok(TraceState::EMPTY);
+    }
+    let header: String = state.call_method0("to_header")?.extract()?;
+    Ok(TraceState::parse(&header).unwrap_or_default())
 }
 
 /// Makes an OpenTelemetry `SpanContext`.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
-use scouter_span::{SpanContext, SpanKind, StatusCode, TraceState};
+use scouter_span::{SpanContext, SpanKind, StatusCode, TraceFlags, TraceState};
 
 use self::tuple::TupleClass;
 use crate::attached::Attached;
@@ -138,20 +138,29 @@ impl Otel {
 
     /// Makes an OpenTelemetry `SpanContext`.
     pub(crate) fn span_context<'py>(&self, py: Python<'py>, context: &SpanContext) -> PyResult<Bound<'py, PyAny>> {
-        let flags = match self.usual_flags.get(usize::from(context.flags.bits())) {
+        let ids = (context.trace_id.to_int(), context.span_id.to_int());
+        self.span_context_of(py, ids, context.is_remote, context.flags, &context.trace_state)
+    }
+
+    /// The same from its parts: trace id and span id, which may be zero here.
+    pub(crate) fn span_context_of<'py>(
+        &self,
+        py: Python<'py>,
+        (trace_id, span_id): (u128, u64),
+        is_remote: bool,
+        flags: TraceFlags,
+        trace_state: &TraceState,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let flags = match self.usual_flags.get(usize::from(flags.bits())) {
             Some(flags) => flags.bind(py).clone(),
-            None => self.trace_flags.bind(py).call1((context.flags.bits(),))?,
+            None => self.trace_flags.bind(py).call1((flags.bits(),))?,
         };
-        let state = if context.trace_state.is_empty() {
-            self.no_state.bind(py).clone()
-        } else {
-            self.trace_state(py, &context.trace_state)?
-        };
-        let class = self.span_context.bind(py);
-        let (trace_id, span_id) = (context.trace_id.to_int(), context.span_id.to_int());
+        let state =
+            if trace_state.is_empty() { self.no_state.bind(py).clone() } else { self.trace_state(py, trace_state)? };
+        let is_valid = trace_id != 0 && span_id != 0;
         match &self.known_tuple {
-            Some(known) => known.make((trace_id, span_id, context.is_remote, flags, state, true).into_pyobject(py)?),
-            None => class.call1((trace_id, span_id, context.is_remote, flags, state)),
+            Some(known) => known.make((trace_id, span_id, is_remote, flags, state, is_valid).into_pyobject(py)?),
+            None => self.span_context.bind(py).call1((trace_id, span_id, is_remote, flags, state)),
         }
     }
 

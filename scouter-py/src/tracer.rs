@@ -11,11 +11,11 @@ use crate::arguments::{Millis, Name, Time, Truth};
 use crate::context;
 use crate::headers;
 use crate::otel::otel;
-use crate::plugins::{Asked, Plugins, raise_stashed};
+use crate::plugins::{Asked, Plugins};
 use crate::provider::State;
-use crate::report;
-use crate::span::{Manner, Options, Resource, Scope, Span, record};
+use crate::span::{Manner, Options, Phase, Resource, Scope, Span, record};
 use crate::value::{Taken, TakenAttributes};
+use crate::{interrupt, report, text};
 
 /// Begins spans. What `get_tracer` returns.
 #[pyclass(frozen, weakref, module = "scouter._scouter")]
@@ -56,14 +56,16 @@ impl Tracer {
         made.map(|made| made.clone_ref(py))
     }
 
-    /// Begins a span; also says the flags of its parent. What cannot be understood is reported and left out.
+    /// Begins a span; also says the flags of its parent. `current` is the current context, if it is known already. What
+    /// cannot be understood is reported and left out.
     pub(crate) fn begin(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyString>,
         options: Option<&Options>,
-    ) -> (scouter_span::Span, TraceFlags) {
-        let parent = parent_of(py, options).unwrap_or_else(|error| {
+        current: Option<&Bound<'_, PyAny>>,
+    ) -> (Phase, TraceFlags) {
+        let parent = parent_of(py, options, current).unwrap_or_else(|error| {
             report::error(py, "the parent of a span could not be read, so it is a root", &error);
             None
         });
@@ -72,15 +74,16 @@ impl Tracer {
         let name = match name.to_str() {
             Ok(name) => name,
             Err(_) => {
-                lossy = name.to_string_lossy().into_owned();
-                &lossy
+                lossy = text::lossy(name);
+                &*lossy
             }
         };
         if self.plugins().asks {
-            return (self.begin_asking(py, name, parent.as_ref(), options), parent_flags);
+            let span = self.begin_asking(py, name, parent.as_ref(), options);
+            return (self.phase(span, parent.as_ref()), parent_flags);
         }
         let mut builder = self.tracer.span(name).parent(parent.as_ref());
-        let Some(options) = options else { return (builder.start(), parent_flags) };
+        let Some(options) = options else { return (self.phase(builder.start(), parent.as_ref()), parent_flags) };
         builder = builder.kind(options.kind);
         if let Some(time) = options.start_time {
             builder = builder.start_time(time);
@@ -93,7 +96,19 @@ impl Tracer {
             }
             self.equip(py, &mut span, options);
         }
-        (span, parent_flags)
+        (self.phase(span, parent.as_ref()), parent_flags)
+    }
+
+    #[inline]
+    fn phase(&self, span: scouter_span::Span, parent: Option<&SpanContext>) -> Phase {
+        if span.is_recording() || self.tracer.is_enabled() { Phase::Begun(span) } else { Self::nothing(parent) }
+    }
+
+    /// What the tracer of a provider that has ended begins: nothing. Its spans stand for their parents, so that what is
+    /// called below them belongs to the trace it would belong to without them.
+    #[cold]
+    fn nothing(parent: Option<&SpanContext>) -> Phase {
+        parent.map_or(Phase::Nothing, |parent| Phase::Begun(scouter_span::Span::not_recorded(parent.clone())))
     }
 
     /// Begins a span where a sampler or an id generator in Python is asked. They are shown the caller's own objects.
@@ -134,18 +149,18 @@ impl Tracer {
     #[inline]
     pub(crate) fn began(&self, span: &Bound<'_, Span>, options: Option<&Options>) -> PyResult<()> {
         let plugins = self.plugins();
-        if plugins.processors.is_empty() && !plugins.asks { Ok(()) } else { self.tell(span, options) }
+        if plugins.processors.is_empty() { interrupt::hand_over() } else { self.tell(span, options) }
     }
 
     #[cold]
     fn tell(&self, span: &Bound<'_, Span>, options: Option<&Options>) -> PyResult<()> {
-        raise_stashed()?;
+        let py = span.py();
+        interrupt::hand_over()?;
         let Plugins { processors, failures, .. } = self.plugins();
-        if processors.is_empty() || !span.get().records() {
+        if !span.get().records(py) {
             return Ok(());
         }
-        let py = span.py();
-        let parent = options.filter(|options| options.headers.is_some()).and_then(|_| span.get().parent_context());
+        let parent = options.filter(|options| options.headers.is_some()).and_then(|_| span.get().parent_context(py));
         let context = context_of(py, parent.as_ref(), options);
         processors.on_start(span, context.as_ref().map(|context| context.bind(py)), failures)
     }
@@ -170,12 +185,16 @@ impl Tracer {
     }
 }
 
-fn parent_of(py: Python<'_>, options: Option<&Options>) -> PyResult<Option<SpanContext>> {
-    let Some(options) = options else { return context::parent_in(py, None) };
+fn parent_of(
+    py: Python<'_>,
+    options: Option<&Options>,
+    current: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<SpanContext>> {
+    let Some(options) = options else { return context::parent_in(py, current) };
     if let Some(headers) = &options.headers {
         return headers::extract(headers.bind(py));
     }
-    context::parent_in(py, options.context.as_ref().map(|context| context.bind(py)))
+    context::parent_in(py, options.context.as_ref().map(|context| context.bind(py)).or(current))
 }
 
 /// The context that plug-ins are shown as a span's own: the one that was given, or the one that the given headers make. None
@@ -205,9 +224,11 @@ fn context_of(py: Python<'_>, parent: Option<&SpanContext>, options: Option<&Opt
 fn add_links(span: &mut scouter_span::Span, links: &Bound<'_, PyAny>, limit: usize) -> PyResult<()> {
     for link in links.try_iter()? {
         let link = link?;
-        if let Some(to) = context::span_context_from(&link.getattr("context")?)? {
-            let taken = TakenAttributes::from(Some(&link.getattr("attributes")?), limit);
-            span.add_link(&to, &taken.pairs());
+        let Some(to) = context::LinkTarget::read(&link.getattr("context")?)? else { continue };
+        let taken = TakenAttributes::from(Some(&link.getattr("attributes")?), limit);
+        let pairs = taken.pairs();
+        if !(pairs.is_empty() && to.says_nothing()) {
+            span.add_link_to(&to.target(), &pairs);
         }
     }
     Ok(())
@@ -283,7 +304,7 @@ impl Tracer {
             records_exception: record_exception.0,
             sets_status: set_status_on_exception.0,
         };
-        let (span, parent_flags) = slf.get().begin(py, name.0.bind(py), options.as_deref());
+        let (span, parent_flags) = slf.get().begin(py, name.0.bind(py), options.as_deref(), None);
         let span = Bound::new(py, Span::begun(slf.clone().unbind(), manner, span, parent_flags))?;
         slf.get().began(&span, options.as_deref())?;
         Ok(span.unbind())

@@ -36,6 +36,7 @@ pub use context::{SpanContext, TraceFlags, TraceState};
 pub use id::{SpanId, TraceId};
 pub use limits::SpanLimits;
 pub use processor::SpanProcessor;
+pub use record::LinkTarget;
 pub use resource::{Resource, ResourceDetector};
 pub use sampler::{Parent, Ratio, Sampler, SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 pub use scope::Scope;

@@ -161,6 +161,11 @@ impl Span {
         self.record_link(&to.into(), attributes, 0);
     }
 
+    /// Adds a reference to what may be no valid span.
+    pub fn add_link_to(&mut self, to: &LinkTarget<'_>, attributes: &[(&str, Value<'_>)]) {
+        self.record_link(to, attributes, 0);
+    }
+
     #[inline]
     pub(crate) fn record_link(&mut self, to: &LinkTarget<'_>, attributes: &[impl Attribute], left_out: u32) {
         if let Some(Active { recording, tracer, .. }) = self.open() {

@@ -6,7 +6,6 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMappingProxy, PyStr
 use scouter_span::view::{self, SpanView, ValueView};
 use scouter_span::{SpanContext, StatusCode, TraceFlags, TraceState};
 
-use crate::context::span_context;
 use crate::otel::otel;
 
 /// Bit 9 of OTLP's flags: the parent came from elsewhere.
@@ -94,10 +93,10 @@ pub(super) fn events<'py>(py: Python<'py>, view: SpanView<'_>) -> PyResult<Bound
 pub(super) fn links<'py>(py: Python<'py>, view: SpanView<'_>) -> PyResult<Bound<'py, PyTuple>> {
     let mut links = Vec::new();
     for link in view.links() {
-        let (Ok(trace_id), Ok(span_id)) = (link.trace_id(), link.span_id()) else { continue };
-        let mut to = SpanContext::new(trace_id, span_id, TraceFlags::from_bits(link.flags() as u8));
-        to.is_remote = link.is_remote();
-        to.trace_state = TraceState::parse(link.trace_state()).unwrap_or_default();
+        let ids = (link.trace_id().map_or(0, |id| id.to_int()), link.span_id().map_or(0, |id| id.to_int()));
+        let flags = TraceFlags::from_bits(link.flags() as u8);
+        let trace_state = TraceState::parse(link.trace_state()).unwrap_or_default();
+        let to = otel(py)?.span_context_of(py, ids, link.is_remote(), flags, &trace_state)?;
         let mut attributes = attributes_dict(py, link.attributes())?.into_any();
         let dropped = link.dropped_attributes_count();
         if dropped > 0 {
@@ -105,7 +104,7 @@ pub(super) fn links<'py>(py: Python<'py>, view: SpanView<'_>) -> PyResult<Bound<
             attributes = otel(py)?.bounded_attributes.bind(py).call1((py.None(), attributes))?;
             attributes.setattr("dropped", dropped)?;
         }
-        links.push(otel(py)?.link.bind(py).call1((span_context(py, &to)?, attributes))?);
+        links.push(otel(py)?.link.bind(py).call1((to, attributes))?);
     }
     PyTuple::new(py, links)
 }

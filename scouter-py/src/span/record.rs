@@ -59,9 +59,10 @@ pub(crate) fn add_link(span: &Span, to: &Bound<'_, PyAny>, attributes: Option<&B
         return;
     }
     let taken = TakenAttributes::from(attributes, span.value_limit());
-    match context::span_context_from(to) {
-        Ok(Some(to)) => span.change(py, |span| span.add_link(&to, &taken.pairs())),
-        // The trace API, "Add Link": a link to an invalid context may be left out when it has nothing to say.
+    let pairs = taken.pairs();
+    match context::LinkTarget::read(to) {
+        Ok(Some(to)) if pairs.is_empty() && to.says_nothing() => {}
+        Ok(Some(to)) => span.change(py, |span| span.add_link_to(&to.target(), &pairs)),
         Ok(None) => {}
         Err(error) => report::error(to.py(), "a link was given something that is no span context", &error),
     }

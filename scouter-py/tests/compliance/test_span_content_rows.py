@@ -15,12 +15,12 @@ from scouter.tracing import ScouterSpan
 TARGETS = [SpanContext(100 + i, 200 + i, True, TraceFlags(1)) for i in range(3)]
 
 
-def only_attributes(kept: Kept, **attributes: object) -> object:
-    span = kept.tracer.start_span("span")
+def only_attributes(of: Kept, **attributes: object) -> object:
+    span = of.tracer.start_span("span")
     for key, value in attributes.items():
         span.set_attribute(key, value)
     span.end()
-    return kept.span()["attributes"]
+    return of.span()["attributes"]
 
 
 def test_m037_set_attribute(kept: Kept) -> None:

@@ -49,14 +49,20 @@ const KIND: usize = HEAD + 53;
 const REMOTE_KNOWN: u32 = 0x100;
 const REMOTE: u32 = 0x200;
 
-/// The span that a link leads to. Unlike a [`SpanContext`] it may have ids of zeros, which a link may have too.
+/// The span that a link leads to. Unlike a [`SpanContext`] it may have ids of zeros, which a link may have too (trace API,
+/// "Link": a link to an invalid span context is kept if it has attributes or a trace state).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LinkTarget<'a> {
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) flags: TraceFlags,
-    pub(crate) is_remote: bool,
-    pub(crate) trace_state: &'a str,
+pub struct LinkTarget<'a> {
+    /// The trace, in the order of bytes of the header.
+    pub trace_id: [u8; 16],
+    /// The span, likewise.
+    pub span_id: [u8; 8],
+    /// The W3C flags.
+    pub flags: TraceFlags,
+    /// Whether it came from another process.
+    pub is_remote: bool,
+    /// The vendors' entries, as in the `tracestate` header.
+    pub trace_state: &'a str,
 }
 
 /// A span's growing bytes, and what is needed to change them.
