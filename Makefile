@@ -30,7 +30,7 @@ WITHOUT_BINDING := --workspace --exclude scouter-py
 .DELETE_ON_ERROR:
 .PHONY: help check-machine setup build example.tracing example.tracing.hello example.tracing.goodbye \
 	example.tracing.orchestrator test lint lint.rust lint.python test.rust test.features test.docs test.fuzz \
-	test.benches test.python test.examples test.licences bench format clean
+	test.benches test.python test.examples test.licences test.interop bench format clean
 
 help: ## print the targets
 	@printf 'Scouter. The two commands: make example.tracing (the main job) and make test (all tests).\n\n'
@@ -134,6 +134,11 @@ test.python: build ## the tests of the Python package
 test.examples: build ## the tracing example over HTTP and over gRPC
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=http
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=grpc
+
+# Not part of `make test`: the collector is built from source by its own builder, which takes minutes and Go.
+test.interop: build ## the collector of the OpenTelemetry project as the other end (needs Go; minutes, once)
+	$(STEP) "testing beside the OpenTelemetry collector (some minutes the first time)" \
+		env INTEROP_COLLECTOR=otelcol scripts/in.sh scouter-py $(CURDIR)/$(VENV_PYTHON) -m pytest tests/test_collector.py
 
 bench: build ## measure beside the peers and write benches/RESULTS.md (about ten minutes)
 	$(STEP) "measuring (about ten minutes)" $(VENV_PYTHON) benches/run.py
