@@ -11,6 +11,7 @@ use receiver::{Act, Receiver, Speaks};
 use scouter_transport::grpc::{Grpc, GrpcConfig};
 use scouter_transport::http::{Http, HttpConfig};
 use scouter_transport::{Endpoint, Error, ErrorKind, Payload, Retry, RetryPolicy, Transport};
+use tokio::task::JoinSet;
 
 /// Patient, apart from the few rows that hang.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ fn hangs(act: &Act) -> bool {
 
 /// One bad answer alone, then twice in a row under retries.
 async fn judge(speaks: Speaks, act: Act, kind: ErrorKind) -> Error {
-    let timeout = if hangs(&act) { Duration::from_millis(500) } else { PATIENT };
+    let timeout = if hangs(&act) { Duration::from_secs(1) } else { PATIENT };
     let receiver = Receiver::start(speaks, vec![act.clone()]).await;
     let alone = transport(speaks, &receiver, timeout);
     let error = alone.send(payload()).await.unwrap_err();
@@ -92,11 +93,13 @@ async fn broken_connections_are_tried_again_on_both_protocols() {
 
 #[tokio::test]
 async fn silence_ends_with_the_timeout_and_is_tried_again_on_both_protocols() {
+    let mut rows = JoinSet::new();
     for speaks in [Speaks::Http, Speaks::Grpc] {
         for act in [Act::HangAtConnect, Act::HangBeforeAnswer, Act::HangInAnswer] {
-            judge(speaks, act, ErrorKind::Timeout).await;
+            rows.spawn(judge(speaks, act, ErrorKind::Timeout));
         }
     }
+    rows.join_all().await;
 }
 
 #[tokio::test]

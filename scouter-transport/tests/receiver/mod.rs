@@ -139,7 +139,9 @@ impl Receiver {
         let state = Arc::clone(&shared);
         serving.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                // A connection that the client has given up before it was taken is an error of its own only.
+                let Ok((stream, _)) = listener.accept().await else { continue };
                 state.state.send_modify(|state| state.connections += 1);
                 connections.spawn(connection(stream, tls.clone(), Arc::clone(&state)));
             }
@@ -255,13 +257,11 @@ async fn broken(stream: &mut TcpStream, act: &Act, speaks: Speaks) {
             stream.set_zero_linger().unwrap();
         }
         Act::OtherProtocol => {
+            // It waits for the request: words that come before may be taken for the end of an idle connection.
+            stream.read_exact(&mut [0; 300]).await.unwrap();
             let words: &[u8] = match speaks {
-                // An empty SETTINGS frame, with which every HTTP/2 server begins. It waits for the request, since one
-                // that comes too early may be taken for the end of an idle connection.
-                Speaks::Http => {
-                    stream.read_exact(&mut [0; 300]).await.unwrap();
-                    &[0, 0, 0, 4, 0, 0, 0, 0, 0]
-                }
+                // An empty SETTINGS frame, with which every HTTP/2 server begins.
+                Speaks::Http => &[0, 0, 0, 4, 0, 0, 0, 0, 0],
                 Speaks::Grpc => b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
             };
             stream.write_all(words).await.unwrap();
