@@ -389,6 +389,7 @@ impl Tracer {
         self.tracer.is_enabled()
     }
 
+    /// The library or component that its spans belong to.
     #[getter]
     fn instrumentation_scope(&self, py: Python<'_>) -> PyResult<Py<Scope>> {
         self.scope(py)

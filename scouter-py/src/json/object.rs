@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PyString, PyTuple, PyType,
+    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PySlice, PyString, PyTuple,
+    PyType,
 };
 
 use super::Writer;
@@ -96,7 +97,7 @@ fn write_builtin_like(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult
     if let Ok(bytes) = value.cast::<PyBytes>() {
         write_bytes(writer, bytes.as_bytes());
     } else if let Ok(bytes) = value.cast::<PyByteArray>() {
-        write_bytes(writer, &bytes.to_vec());
+        write_long_bytes(writer, value, bytes.len())?;
     } else if let Ok(text) = value.cast::<PyString>() {
         writer.string(text);
     } else if let Ok(number) = value.cast::<PyInt>() {
@@ -113,8 +114,10 @@ fn write_builtin_like(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult
         writer.dict(entries);
     } else if abc::is_mapping(value) {
         writer.object(abc::items(value));
-    } else if let Ok(bytes) = value.cast::<PyMemoryView>() {
-        write_bytes(writer, bytes.call_method0("tobytes")?.cast::<PyBytes>()?.as_bytes());
+    } else if value.cast::<PyMemoryView>().is_ok() {
+        // As bytes, whatever else it is a view of.
+        let bytes = value.call_method1("cast", ("B",))?;
+        write_long_bytes(writer, &bytes, bytes.len()?)?;
     } else if is_numpy(value)? {
         write_numpy(writer, value)?;
     } else if abc::is_sequence(value) || abc::is_set_or_view(value) {
@@ -148,6 +151,24 @@ fn write_bytes(writer: &mut Writer, bytes: &[u8]) {
         Ok(text) => writer.out.string(text),
         Err(_) => writer.out.string(&format!("<{} bytes>", bytes.len())),
     }
+}
+
+/// Bytes that can only be read as a copy: no more are copied than can be written.
+fn write_long_bytes(writer: &mut Writer, bytes: &Bound<'_, PyAny>, length: usize) -> PyResult<()> {
+    let py = bytes.py();
+    // No character has more bytes than four.
+    let most = (writer.out.room() + 1).saturating_mul(4);
+    let end = isize::try_from(most).unwrap_or(isize::MAX);
+    let head = py.get_type::<PyBytes>().call1((bytes.get_item(PySlice::new(py, 0, end, 1))?,))?;
+    let head = head.cast::<PyBytes>()?.as_bytes();
+    match str::from_utf8(head) {
+        Ok(text) => writer.out.string(text),
+        Err(cut) if length > most && cut.error_len().is_none() => {
+            writer.out.string(str::from_utf8(&head[..cut.valid_up_to()]).unwrap_or_default());
+        }
+        Err(_) => writer.out.string(&format!("<{length} bytes>")),
+    }
+    Ok(())
 }
 
 /// Named tuples show their names.

@@ -66,6 +66,7 @@ pub(crate) fn read_request(py: Python<'_>, body: &Bytes) -> PyResult<Vec<Py<Fini
 
 #[pymethods]
 impl FinishedSpan {
+    /// Its context: ids, flags and trace state.
     fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let make = || match read::context(self.view()) {
             Some(context) => span_context(py, &context).map(Bound::unbind),
@@ -91,11 +92,13 @@ impl FinishedSpan {
         self.view().span_id().map_or_else(|_| "0".repeat(16), |id| id.to_string())
     }
 
+    /// Its context: ids, flags and trace state.
     #[getter]
     fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.get_span_context(py)
     }
 
+    /// The context of its parent; `None` for a root.
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let view = self.view();
@@ -103,67 +106,80 @@ impl FinishedSpan {
         read::parent(view, flags).map(|parent| span_context(py, &parent)).transpose()
     }
 
+    /// Its name.
     #[getter]
     fn name(&self) -> &str {
         self.view().name()
     }
 
+    /// The part it plays.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(otel(py)?.kind(self.view().kind()).clone_ref(py))
     }
 
+    /// When it began, in nanoseconds since 1970.
     #[getter]
     fn start_time(&self) -> u64 {
         self.view().start_time()
     }
 
+    /// When it ended, in nanoseconds since 1970.
     #[getter]
     fn end_time(&self) -> u64 {
         self.view().end_time()
     }
 
+    /// Its attributes.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         read::proxy(py, self.view().attributes())
     }
 
+    /// What happened while it ran, in order.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         read::events(py, self.view())
     }
 
+    /// The spans it refers to, in order.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         read::links(py, self.view())
     }
 
+    /// How it went so far.
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let status = self.view().status();
         read::status(py, status.code, status.message)
     }
 
+    /// What it belongs to.
     #[getter]
     fn resource(&self, py: Python<'_>) -> Py<Resource> {
         self.resource.clone_ref(py)
     }
 
+    /// The library or component that records it.
     #[getter]
     fn instrumentation_scope(&self, py: Python<'_>) -> Py<Scope> {
         self.scope.clone_ref(py)
     }
 
+    /// How many attributes went beyond the limits.
     #[getter]
     fn dropped_attributes(&self) -> u32 {
         self.view().dropped_attributes_count()
     }
 
+    /// How many events went beyond the limits.
     #[getter]
     fn dropped_events(&self) -> u32 {
         self.view().dropped_events_count()
     }
 
+    /// How many links went beyond the limits.
     #[getter]
     fn dropped_links(&self) -> u32 {
         self.view().dropped_links_count()

@@ -15,7 +15,7 @@ mod state;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
@@ -24,7 +24,6 @@ use crate::arguments::{AttributeName, Length, Text, Time, Truth};
 use crate::attached::{Attached, Guard};
 use crate::otel::otel;
 use crate::tracer::Tracer;
-use crate::value::{self, Taken};
 use crate::{context, interrupt, json, report, text};
 
 pub(crate) use body::Body;
@@ -245,6 +244,7 @@ impl Span {
         Ok(Self::waiting(self.tracer.clone_ref(py), self.manner, name, options))
     }
 
+    /// Its context: ids, flags and trace state.
     fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let context = self.span_context(py);
         let Some(context) = context else {
@@ -254,6 +254,7 @@ impl Span {
         Ok(made.bind(py).clone())
     }
 
+    /// Whether it still takes anything in.
     fn is_recording(&self, py: Python<'_>) -> bool {
         self.records(py)
     }
@@ -261,34 +262,17 @@ impl Span {
     /// Sets an attribute, or replaces the one of this key: text, a number, a truth value, or a list of one of these.
     /// `None` is no value and is left out with a warning.
     fn set_attribute(&self, key: AttributeName<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = value.py();
-        // The everyday types go straight in: nothing of them calls Python, and the span is locked once.
-        if let Ok(text) = value.cast_exact::<PyString>()
-            && text.len().is_ok_and(|length| length <= value::LONG)
-            && let Ok(text) = text.to_str()
-        {
-            self.change(py, |span| span.set_attribute(&key.0, text));
-        } else if let Ok(number) = value.cast_exact::<PyInt>()
-            && let Ok(number) = number.extract::<i64>()
-        {
-            self.change(py, |span| span.set_attribute(&key.0, number));
-        } else if let Ok(truth) = value.cast::<PyBool>() {
-            self.change(py, |span| span.set_attribute(&key.0, truth.is_true()));
-        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            self.change(py, |span| span.set_attribute(&key.0, number.value()));
-        } else if self.records(py)
-            && let Some(value) = Taken::from(value, self.value_limit())
-        {
-            self.change(py, |span| span.set_attribute(&key.0, value.value()));
-        }
+        record::set_attribute(self, &key.0, value);
         interrupt::hand_over()
     }
 
+    /// Sets several attributes, as `set_attribute` does.
     fn set_attributes(&self, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
         record::set_attributes(self, attributes);
         interrupt::hand_over()
     }
 
+    /// Adds something that happened, now or at `timestamp`, in nanoseconds since 1970.
     #[pyo3(signature = (name, attributes=None, timestamp=None))]
     fn add_event(
         &self,
@@ -301,17 +285,20 @@ impl Span {
         interrupt::hand_over()
     }
 
+    /// Adds a reference to another span.
     #[pyo3(signature = (context, attributes=None))]
     fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         record::add_link(self, context, attributes);
         interrupt::hand_over()
     }
 
+    /// Gives it another name.
     fn update_name(&self, py: Python<'_>, name: Text<'_>) -> PyResult<()> {
         self.change(py, |span| span.update_name(&name.0));
         interrupt::hand_over()
     }
 
+    /// Says how it went. OK is final, and only ERROR has a description.
     #[pyo3(signature = (status, description=None))]
     fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<Text<'_>>) -> PyResult<()> {
         let description = description.map(|text| text.0).unwrap_or_default();
@@ -325,6 +312,7 @@ impl Span {
 
     #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=Truth(false)),
         text_signature = "($self, exception, attributes=None, timestamp=None, escaped=False)")]
+    /// Adds an event that tells of an exception: its type, its message and its stack trace.
     fn record_exception(
         &self,
         exception: &Bound<'_, PyAny>,
@@ -336,6 +324,7 @@ impl Span {
         interrupt::hand_over()
     }
 
+    /// Ends it, now or at `end_time`, in nanoseconds since 1970. A second end has no effect.
     #[pyo3(signature = (end_time=None))]
     fn end(slf: &Bound<'_, Self>, end_time: Option<Time>) -> PyResult<()> {
         end::end(slf, end_time.and_then(|time| time.0))
@@ -385,11 +374,13 @@ impl Span {
         self.span_context(py).map_or_else(|| "0".repeat(16), |context| context.span_id.to_string())
     }
 
+    /// Its context: ids, flags and trace state.
     #[getter]
     fn context<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().get_span_context(slf.py())
     }
 
+    /// Its name.
     #[getter]
     fn name(&self, py: Python<'_>) -> Py<PyString> {
         let waiting = match &self.lock(py).phase {
@@ -402,42 +393,50 @@ impl Span {
         })
     }
 
+    /// The part it plays.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let kind = self.read(py, |_, view| view.kind()).unwrap_or(SpanKind::Internal);
         Ok(otel(py)?.kind(kind).clone_ref(py))
     }
 
+    /// The context of its parent; `None` for a root.
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.parent_context(py).map(|parent| context::span_context(py, &parent)).transpose()
     }
 
+    /// When it began, in nanoseconds since 1970.
     #[getter]
     fn start_time(&self, py: Python<'_>) -> Option<u64> {
         self.read(py, |_, view| view.start_time())
     }
 
+    /// When it ended, in nanoseconds since 1970.
     #[getter]
     fn end_time(&self, py: Python<'_>) -> Option<u64> {
         self.read(py, |span, view| (!span.is_recording()).then(|| view.end_time())).flatten()
     }
 
+    /// Its attributes.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         read::proxy(py, SpanView::new(&self.bytes(py)).attributes())
     }
 
+    /// What happened while it ran, in order.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         read::events(py, SpanView::new(&self.bytes(py)))
     }
 
+    /// The spans it refers to, in order.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         read::links(py, SpanView::new(&self.bytes(py)))
     }
 
+    /// How it went so far.
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let status = self.read(py, |span, _| {
@@ -448,26 +447,31 @@ impl Span {
         read::status(py, code, &words)
     }
 
+    /// What it belongs to.
     #[getter]
     fn resource(&self, py: Python<'_>) -> Py<Resource> {
         self.tracer.get().resource(py)
     }
 
+    /// The library or component that records it.
     #[getter]
     fn instrumentation_scope(&self, py: Python<'_>) -> PyResult<Py<Scope>> {
         self.tracer.get().scope(py)
     }
 
+    /// How many attributes went beyond the limits.
     #[getter]
     fn dropped_attributes(&self, py: Python<'_>) -> u32 {
         self.read(py, |span, _| span.dropped().attributes).unwrap_or_default()
     }
 
+    /// How many events went beyond the limits.
     #[getter]
     fn dropped_events(&self, py: Python<'_>) -> u32 {
         self.read(py, |span, _| span.dropped().events).unwrap_or_default()
     }
 
+    /// How many links went beyond the limits.
     #[getter]
     fn dropped_links(&self, py: Python<'_>) -> u32 {
         self.read(py, |span, _| span.dropped().links).unwrap_or_default()

@@ -10,8 +10,10 @@ use super::read;
 /// What spans belong to. Equal ones are one key of a dict, which exporters sort spans by.
 #[pyclass(frozen, module = "scouter._scouter")]
 pub(crate) struct Resource {
+    /// What describes the process.
     #[pyo3(get)]
     attributes: Py<PyAny>,
+    /// Where the attributes' names are defined, `""` when not said.
     #[pyo3(get)]
     schema_url: String,
     encoded: Box<[u8]>,
@@ -20,12 +22,16 @@ pub(crate) struct Resource {
 /// The library or component that records spans. Equal ones are one key of a dict.
 #[pyclass(frozen, name = "InstrumentationScope", module = "scouter._scouter")]
 pub(crate) struct Scope {
+    /// Its name.
     #[pyo3(get)]
     name: String,
+    /// Its version, if it said one.
     #[pyo3(get)]
     version: Option<String>,
+    /// Where the names of the spans' attributes are defined, if it said that.
     #[pyo3(get)]
     schema_url: Option<String>,
+    /// Its attributes.
     #[pyo3(get)]
     attributes: Py<PyAny>,
     encoded: Box<[u8]>,

@@ -14,10 +14,13 @@ const REMOTE: u32 = 0x200;
 /// Something that happened while a span ran.
 #[pyclass(frozen, get_all, module = "scouter._scouter")]
 pub(crate) struct Event {
+    /// What happened.
     name: String,
-    /// Nanoseconds since the Unix epoch.
+    /// When, in nanoseconds since 1970.
     timestamp: u64,
+    /// Its attributes.
     attributes: Py<PyAny>,
+    /// How many attributes went beyond the limits.
     dropped_attributes: u32,
 }
 

@@ -1,13 +1,13 @@
 //! What Python programs put into a span.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyModule, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyModule, PyString};
 use scouter_span::Value;
 
 use super::Span;
 use crate::context;
 use crate::otel::otel;
-use crate::value::{Taken, TakenAttributes};
+use crate::value::{self, Taken, TakenAttributes};
 use crate::{interrupt, report, text};
 
 pub(crate) const INPUT: &str = "scouter.input";
@@ -15,6 +15,30 @@ pub(crate) const OUTPUT: &str = "scouter.output";
 pub(crate) const LABEL: &str = "scouter.label";
 pub(crate) const ENTITY: &str = "scouter.entity";
 pub(crate) const TAG: &str = "scouter.tag.";
+
+#[inline]
+pub(super) fn set_attribute(span: &Span, key: &str, value: &Bound<'_, PyAny>) {
+    let py = value.py();
+    // The everyday types go straight in: nothing of them calls Python, and the span is looked at once.
+    if let Ok(text) = value.cast_exact::<PyString>()
+        && text.len().is_ok_and(|length| length <= value::LONG)
+        && let Ok(text) = text.to_str()
+    {
+        span.change(py, |span| span.set_attribute(key, text));
+    } else if let Ok(number) = value.cast_exact::<PyInt>()
+        && let Ok(number) = number.extract::<i64>()
+    {
+        span.change(py, |span| span.set_attribute(key, number));
+    } else if let Ok(truth) = value.cast::<PyBool>() {
+        span.change(py, |span| span.set_attribute(key, truth.is_true()));
+    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+        span.change(py, |span| span.set_attribute(key, number.value()));
+    } else if span.records(py)
+        && let Some(value) = Taken::from(value, span.value_limit())
+    {
+        span.change(py, |span| span.set_attribute(key, value.value()));
+    }
+}
 
 pub(super) fn set_attributes(span: &Span, attributes: &Bound<'_, PyAny>) {
     let py = attributes.py();
