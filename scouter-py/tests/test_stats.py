@@ -186,7 +186,7 @@ def test_a_flood_with_a_dead_server() -> None:
     assert destination["exported"] == 0
     assert destination["dropped"]["queue_full"] == 4 * each - destination["queued"]
     assert sum(destination["dropped"].values()) == destination["dropped"]["queue_full"]
-    assert destination["last_error"]
+    until("it was tried", lambda: provider.stats()["destinations"]["scouter"]["last_error"])
     assert provider.shutdown(50) is False
     until("the rest is counted", lambda: provider.stats()["destinations"]["scouter"]["queued"] == 0)
     (destination,) = provider.stats()["destinations"].values()
