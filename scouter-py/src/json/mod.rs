@@ -11,6 +11,8 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 pub(crate) use self::text::Text;
 
+use crate::interrupt;
+
 /// How many characters are kept where nobody says.
 pub(crate) const DEFAULT_LENGTH: usize = 5000;
 /// Deeper values are named, not written. Python's own recursion limit is not much higher.
@@ -26,8 +28,9 @@ pub(crate) fn to_text(value: &Bound<'_, PyAny>, max_length: usize) -> String {
 /// A value as JSON text of at most `max_length` characters; longer text is cut and says so at its end.
 #[pyfunction]
 #[pyo3(signature = (value, max_length=DEFAULT_LENGTH))]
-pub(crate) fn to_json_text(value: &Bound<'_, PyAny>, max_length: usize) -> String {
-    to_text(value, max_length)
+pub(crate) fn to_json_text(value: &Bound<'_, PyAny>, max_length: usize) -> PyResult<String> {
+    let text = to_text(value, max_length);
+    interrupt::hand_over().map(|()| text)
 }
 
 /// Writes values into one text.
