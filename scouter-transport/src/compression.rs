@@ -21,7 +21,7 @@ pub(crate) fn gzip(body: &[u8], out: Vec<u8>) -> std::io::Result<Vec<u8>> {
 }
 
 /// Decompresses at most `limit` bytes; `None` when there are more.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) fn gunzip(body: &[u8], limit: usize) -> std::io::Result<Option<Vec<u8>>> {
     use std::io::Read as _;
 
@@ -32,7 +32,7 @@ pub(crate) fn gunzip(body: &[u8], limit: usize) -> std::io::Result<Option<Vec<u8
 }
 
 #[cfg(test)]
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "grpc"))]
 mod tests {
     use super::*;
 

@@ -19,7 +19,7 @@ class BatchConfig:
         max_queue_size: How many finished spans may wait; further ones are dropped and counted.
         scheduled_delay_ms: How long a span waits at most for its batch to fill, in milliseconds.
         max_export_batch_size: How many spans go into a batch; a full one is sent at once.
-        export_timeout_ms: How long sending a batch may take, retries included, in milliseconds.
+        export_timeout_ms: How long one request may take, in milliseconds. One that takes longer is tried again.
         max_queue_bytes: How many bytes of finished spans may wait.
         max_concurrent_exports: How many batches may be on their way to one destination at the same time.
     """

@@ -1,8 +1,8 @@
 //! Between tonic and the connections: what tonic leaves open is decided here.
 //!
 //! * Requests get our headers and, when asked for, gzip at our level (tonic's own is fixed and several times dearer).
-//! * Answers are read whole and bounded. Failures of the connection are turned into our errors here, where they can
-//!   still be told from a far end's verdict.
+//! * Answers are read whole and bounded, compressed ones too. Failures of the connection are turned into our errors here,
+//!   where they can still be told from a far end's verdict.
 //! * A far end's details that are not base64, on which tonic would panic, are dropped.
 
 use std::convert::Infallible;
@@ -120,9 +120,29 @@ impl Link {
         }
         drop_broken_details(&mut parts.headers);
         drop_broken_details(&mut trailers);
-        let body = Full::new(collected.to_bytes()).with_trailers(ready(Some(Ok(trailers))));
+        let message = plain(&mut parts.headers, collected.to_bytes())?;
+        let body = Full::new(message).with_trailers(ready(Some(Ok(trailers))));
         Ok(Response::from_parts(parts, body))
     }
+}
+
+/// Undoes the compression of an answer. Servers written in Go, OpenTelemetry's collector among them, answer a compressed
+/// request in its own compression, whether it was offered or not.
+fn plain(headers: &mut HeaderMap, frame: Bytes) -> Result<Bytes, Error> {
+    if headers.get(ENCODING).is_none_or(|encoding| encoding != "gzip") || frame.first() != Some(&1) {
+        return Ok(frame);
+    }
+    let broken = |text| Error::new(ErrorKind::BadResponse, text);
+    let packed = frame.get(PREFIX..).ok_or_else(|| broken("the answer is half a frame"))?;
+    let message = compression::gunzip(packed, answer::LARGEST)
+        .map_err(|error| broken("the answer is broken gzip").with_source(error))?
+        .ok_or_else(answer::too_long)?;
+    headers.remove(ENCODING);
+    let mut frame = vec![0; PREFIX];
+    let length = u32::try_from(message.len()).map_err(|_| answer::too_long())?;
+    frame[1..].copy_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&message);
+    Ok(frame.into())
 }
 
 /// The message, compressed, in a frame that says so.
