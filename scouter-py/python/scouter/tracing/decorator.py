@@ -125,11 +125,11 @@ def decorate(
             _parameters(function) if capture_input else (),
         )
         begin = functools.partial(plan.begin, tracer)
-        if inspect.isgeneratorfunction(function):
+        if _is(inspect.isgeneratorfunction, function):
             wrapper: Callable[..., Any] = streams.generator(function, begin, keeps, max_length, baggage)
-        elif inspect.isasyncgenfunction(function):
+        elif _is(inspect.isasyncgenfunction, function):
             wrapper = streams.async_generator(function, begin, keeps, max_length, baggage)
-        elif inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        elif _is(inspect.iscoroutinefunction, function):
             wrapper = _coroutine(function, tracer, plan.begin, capture_output, max_length)
         else:
             wrapper = _function(function, tracer, plan.begin, capture_output, max_length)
@@ -139,6 +139,11 @@ def decorate(
 
 
 Begin = Callable[["Tracer", tuple[Any, ...], dict[str, Any]], _scouter.Span]
+
+
+def _is(check: Callable[[object], bool], function: Callable[..., Any]) -> bool:
+    """Whether a function, or what runs when an object is called, is of a kind."""
+    return check(function) or check(type(function).__call__)
 
 
 def _function(
