@@ -73,7 +73,7 @@ class Asked(Sampler):
             (len(attributes or ()) + 2 * bool(links) + (kind is SpanKind.CLIENT)) % 3
         ]
         state = parent.trace_state.add("sampler", decision.name.lower())
-        added = {**(attributes or {}), "sampled.by": "us", "a": "of the sampler"}
+        added = {"sampled.by": "us", "a": "of the sampler"}
         return SamplingResult(decision, added if kind is not SpanKind.SERVER else attributes, state)
 
     def get_description(self) -> str:
