@@ -277,7 +277,7 @@ class Run:
         shown: Any = None
         if span.is_recording() and any(span is own for own in self.spans.values()):
             shown = (
-                span.name,  # type: ignore[attr-defined]
+                len(span.name),  # type: ignore[attr-defined]
                 len(span.attributes),  # type: ignore[attr-defined]
                 len(span.events),  # type: ignore[attr-defined]
                 len(span.links),  # type: ignore[attr-defined]
