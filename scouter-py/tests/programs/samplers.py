@@ -61,16 +61,19 @@ class Asked(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         parent = trace.get_current_span(parent_context).get_span_context()
+        # Scouter asks with what it will keep, the SDK with whatever was given.
+        given = attributes or {}
+        usual = sorted(key for key in ("a", "b", "c") if isinstance(given.get(key), (str, bool, int, float)))
         self._seen[f"{place.name} sampler"] = (
             parent,
             trace_id,
-            name,
+            len(name),
             kind,
-            None if attributes is None else sorted(map(str, attributes)),
+            usual,
             [link.context for link in links or ()],
         )
         decision = (Decision.RECORD_AND_SAMPLE, Decision.RECORD_ONLY, Decision.DROP)[
-            (len(attributes or ()) + 2 * bool(links) + (kind is SpanKind.CLIENT)) % 3
+            (len(usual) + 2 * bool(links) + (kind is SpanKind.CLIENT)) % 3
         ]
         state = parent.trace_state.add("sampler", decision.name.lower())
         added = {"sampled.by": "us", "a": "of the sampler"}
