@@ -26,29 +26,34 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interruptions() -> Iterator[None]:
-    """What is interrupted in a finaliser is Python's to lose, and coroutines that never ran are no surprise here."""
-    unraisable = sys.unraisablehook
+def interruptions() -> Iterator[list[object]]:
+    """What is interrupted in a finaliser, or in what others do at a collection, is Python's to lose; that is given here.
+
+    Coroutines that never ran are no surprise either.
+    """
+    unraisable, lost = sys.unraisablehook, []
 
     def without_ours(what: sys.UnraisableHookArgs) -> None:
-        if what.exc_type is not Interrupted:
+        if what.exc_type is Interrupted:
+            lost.append(what.object)
+        else:
             unraisable(what)
 
     sys.unraisablehook = without_ours
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
-            yield
+            yield lost
     finally:
         sys.unraisablehook = unraisable
 
 
 @contextlib.contextmanager
-def timer(handler: Callable[[int, FrameType | None], None], number: int = signal.SIGALRM) -> Iterator[None]:
+def timer(handler: Callable[[int, FrameType | None], None], number: int = signal.SIGALRM) -> Iterator[list[object]]:
     before = signal.signal(number, handler)
     try:
-        with interruptions():
-            yield
+        with interruptions() as lost:
+            yield lost
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(number, before)
@@ -135,7 +140,7 @@ def test_a_signal_handler_that_raises(kept: Kept, work: Callable[[ScouterTracer]
     work(kept.tracer)
     chance = random.Random(3)
     hits = 0
-    with timer(handler):
+    with timer(handler) as lost:
         for _ in range(1_000):
             try:
                 armed = True
@@ -150,8 +155,8 @@ def test_a_signal_handler_that_raises(kept: Kept, work: Callable[[ScouterTracer]
                 left = trace.get_current_span()
                 context.attach(context.Context())
                 raise AssertionError(f"after {hits} interruptions {left} is current")
-    # Python itself loses one now and then: in finalisers, and in the bare `except` of its module `traceback`.
-    assert hits > 980, "interruptions did not reach the program"
+    # Python's module `traceback` has a bare `except`, which swallows one now and then.
+    assert hits + len(lost) > 980, "interruptions did not reach the program"
     kept.spans()
     stats = kept.tracer.stats()
     assert (stats["live"], stats["panics"]) == (0, 0)
@@ -421,7 +426,7 @@ def test_an_exception_from_outside(kept: Kept) -> None:
     thread = threading.Thread(target=work)
     interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
     answered = 0
-    with interruptions():
+    with interruptions() as lost:
         thread.start()
         for _ in range(100):
             again.clear()
@@ -430,8 +435,7 @@ def test_an_exception_from_outside(kept: Kept) -> None:
         stopped = True
         thread.join(10)
     assert not thread.is_alive()
-    # Python itself may lose one, as above.
-    assert answered > 95
+    assert answered + len(lost) > 95
     assert set(left) == {trace.INVALID_SPAN}
     kept.spans()
     assert kept.tracer.stats()["live"] == 0
