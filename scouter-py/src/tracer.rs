@@ -125,6 +125,7 @@ impl Tracer {
             context: context_of(py, parent, options),
             attributes: options.and_then(|options| copy(&options.attributes)),
             links: options.and_then(|options| copy(&options.links)),
+            limit: self.limits().attribute_value_length,
         };
         let attributes = asked.attributes.as_ref().map(|attributes| attributes.bind(py));
         let taken = TakenAttributes::from(attributes, self.limits().attribute_value_length);

@@ -204,3 +204,39 @@ def test_isolated_and_without_warnings(tmp_path: Path) -> None:
         """,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_subinterpreter(tmp_path: Path) -> None:
+    """Scouter's native module is for the main interpreter alone, and says so."""
+    script = """
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+import os
+import scouter.tracing
+child = interpreters.create()
+told, tell = os.pipe()
+code = f'''
+import os, sys
+sys.path[:] = {sys.path!r}
+try:
+    import scouter._scouter
+    said = "imported"
+except ImportError as error:
+    said = f"ImportError: {{error}}"
+os.write({tell}, said.encode())
+'''
+failed = None
+try:
+    failed = interpreters.run_string(child, code)
+except Exception as error:
+    failed = error
+os.close(tell)
+print(os.read(told, 10_000).decode() or failed)
+scouter.tracing.init_tracer().start_span("the main one goes on").end()
+"""
+    done = run_script(tmp_path, "import sys\n" + script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ImportError:")
+    assert "interpreter" in done.stdout

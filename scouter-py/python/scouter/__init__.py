@@ -86,6 +86,24 @@ _HOMES = {
 }
 
 
+def _refuse_subinterpreters() -> None:
+    """The native part has one state for the process, which a second interpreter must not share."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "scouter works in the main interpreter only, and this is a subinterpreter: trace there, "
+                "or use a process instead of an interpreter"
+            )
+        return
+
+
+_refuse_subinterpreters()
+
+
 def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version

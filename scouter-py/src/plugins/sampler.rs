@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use scouter_span::sampler::{SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 use scouter_span::{OwnedValue, TraceState};
 
@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) context: Option<Py<PyAny>>,
     pub(crate) attributes: Option<Py<PyAny>>,
     pub(crate) links: Option<Py<PyAny>>,
+    /// How long a text may be in what the sampler answers.
+    pub(crate) limit: usize,
 }
 
 /// An object with the methods of the SDK's `Sampler`.
@@ -61,10 +63,14 @@ impl PythonSampler {
         )?;
         let decision = decision(&answer.getattr(intern!(py, "decision"))?)?;
         let attributes = match answer.getattr_opt(intern!(py, "attributes"))? {
-            Some(attributes) if decision.is_recording() => settings::owned(Some(&attributes)),
+            Some(attributes) if decision.is_recording() && !attributes.is_none() => {
+                let given = asked.and_then(|asked| asked.attributes.as_ref()).map(|given| given.bind(py));
+                let limit = asked.map_or(usize::MAX, |asked| asked.limit);
+                settings::owned_within(Some(added(&attributes, given)?.as_any()), limit)
+            }
             _ => Vec::<(String, OwnedValue)>::new(),
         };
-        // The SDK's samplers hand back what they were asked with. The span has that already.
+        // An equal value in place of the one that was given says nothing new either.
         let given = |key: &str| input.attributes.iter().rev().find(|(given, _)| *given == key);
         let is_new = |(key, value): &(String, OwnedValue)| {
             given(key).is_none_or(|(_, given)| OwnedValue::from(*given) != *value)
@@ -80,6 +86,19 @@ impl PythonSampler {
         };
         Ok(SamplingResult { decision, attributes, trace_state: Some(state) })
     }
+}
+
+/// What a sampler answers beside what it was asked with: the SDK's samplers hand all of that back, and the span has it.
+fn added<'py>(answered: &Bound<'py, PyAny>, given: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+    let added = PyDict::new(answered.py());
+    for entry in answered.call_method0("items")?.try_iter()? {
+        let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = entry?.extract()?;
+        let same = given.is_some_and(|given| given.get_item(&key).is_ok_and(|given| given.is(&value)));
+        if !same {
+            added.set_item(key, value)?;
+        }
+    }
+    Ok(added)
 }
 
 fn decision(answer: &Bound<'_, PyAny>) -> PyResult<SamplingDecision> {

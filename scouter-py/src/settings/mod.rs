@@ -124,7 +124,12 @@ fn dict<'py>(from: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py
 
 /// Attributes that outlive the mapping they come from.
 pub(crate) fn owned(attributes: Option<&Bound<'_, PyAny>>) -> Vec<(String, OwnedValue)> {
-    let taken = TakenAttributes::from(attributes, usize::MAX);
+    owned_within(attributes, usize::MAX)
+}
+
+/// The same with texts of at most this many characters.
+pub(crate) fn owned_within(attributes: Option<&Bound<'_, PyAny>>, limit: usize) -> Vec<(String, OwnedValue)> {
+    let taken = TakenAttributes::from(attributes, limit);
     taken.iter().map(|(key, value)| (key.to_owned(), OwnedValue::from(value))).collect()
 }
 

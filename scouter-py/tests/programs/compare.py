@@ -82,15 +82,12 @@ def _same(what: str, program: Program, expected: Any, found: Any) -> None:
 def _comparable(side: Any, program: Program) -> Any:
     """Without what cannot be compared.
 
-    A stack trace that was cut: the frames of whoever traces are different in length. And how many attributes were dropped
-    where a sampler is an object: what it hands back of the attributes that it was asked with is counted again.
+    A stack trace that was cut: the frames of whoever traces are different in length.
     """
-    is_cut, is_asked = any("length" in name for name, _ in program.limits), program.sampler != "default"
+    is_cut = any("length" in name for name, _ in program.limits)
     if isinstance(side, dict):
         comparable = {key: _comparable(value, program) for key, value in side.items()}
         if is_cut and "exception.stacktrace" in comparable:
             comparable["exception.stacktrace"] = "cut"
-        if is_asked and "place" in comparable:
-            comparable["dropped"] = comparable["dropped"][1:]
         return comparable
     return [_comparable(item, program) for item in side] if isinstance(side, list) else side

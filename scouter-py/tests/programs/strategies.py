@@ -145,6 +145,4 @@ _decisions = st.one_of(
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     sampler, ids = draw(_decisions)
-    # Not yet together: texts inside the lists that a sampler was asked with are not cut.
-    limits = draw(_limits) if sampler == "default" else ()
-    return Program(draw(_body(DEPTH)), limits, sampler, ids)
+    return Program(draw(_body(DEPTH)), draw(_limits), sampler, ids)

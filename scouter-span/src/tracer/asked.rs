@@ -63,7 +63,12 @@ impl SpanBuilder<'_> {
         let mut span = self.tracer.record(self.name, self.kind, context, self.parent.span, self.start_time, course);
         fill(&mut span);
         for (key, value) in &attributes {
-            span.set_attribute(key, value.value());
+            // What was refused from the builder would be refused again, and counted twice.
+            let was_refused = self.attributes.iter().any(|(given, _)| given == key)
+                && span.view().is_some_and(|view| view.attributes().get(key).is_none());
+            if !was_refused {
+                span.set_attribute(key, value.value());
+            }
         }
         // A processor that came a moment ago does not see the end of a span that is not watched, and so not its start.
         if watched {
