@@ -191,6 +191,7 @@ LARGE: dict[str, Callable[[], object]] = {
     "bytes": lambda: b"a" * 20_000_000,
     "no text": lambda: b"\xff" * 20_000_000,
     "bytearray": lambda: bytearray(20_000_000),
+    "memoryview": lambda: memoryview(bytes(20_000_000)),
     "list": lambda: [0] * 10_000_000,
     "tuple": lambda: (0,) * 10_000_000,
     "set": lambda: set(range(2_000_000)),
