@@ -1,7 +1,7 @@
 //! The span that Python sees: context manager, asynchronous context manager, decorator, and readable at any time.
 //!
-//! The lock of a span is held only for moments in which nothing calls Python: another thread that uses the same span waits
-//! for a few instructions, and a finaliser or a `__str__` that comes back to the span finds it free.
+//! What changes in a span is guarded by the interpreter's lock, and its guard is held only for moments in which nothing
+//! calls Python: a finaliser or a `__str__` that comes back to the span finds it free.
 
 mod body;
 mod end;
