@@ -1,7 +1,8 @@
 //! One pass over a message that proves every view below it sound.
 
 use crate::wire::field::{
-    any_value, event, key_value, link, list, request, resource, resource_spans, scope, scope_spans, span, status,
+    any_value, entity_ref, event, key_value, link, list, log_record, request, resource, resource_spans, scope,
+    scope_spans, span, status,
 };
 use crate::wire::{Field, FieldValue, Reader, WireError, WireType};
 
@@ -34,38 +35,83 @@ fn text(name: &'static str, field: Field<'_>) -> Result<(), WireError> {
     }
 }
 
-pub(super) fn request(bytes: &[u8]) -> Result<(), WireError> {
+/// The names of the messages around spans, or around records. Their field numbers are the same.
+struct Frame {
+    request: &'static str,
+    resource: &'static str,
+    scope: &'static str,
+}
+
+const TRACES: Frame = Frame { request: "ExportTraceServiceRequest", resource: "ResourceSpans", scope: "ScopeSpans" };
+const LOGS: Frame = Frame { request: "ExportLogsServiceRequest", resource: "ResourceLogs", scope: "ScopeLogs" };
+
+pub(super) fn trace_request(bytes: &[u8]) -> Result<(), WireError> {
+    request(bytes, &TRACES, span)
+}
+
+pub(super) fn logs_request(bytes: &[u8]) -> Result<(), WireError> {
+    request(bytes, &LOGS, log_record)
+}
+
+/// `element` proves a span or a record sound.
+fn request(bytes: &[u8], frame: &Frame, element: impl Fn(&[u8]) -> Result<(), WireError>) -> Result<(), WireError> {
     message(bytes, |field| match field.number {
-        request::RESOURCE_SPANS => resource_spans(len("ExportTraceServiceRequest", field)?),
+        request::RESOURCE_SPANS => resource_spans(len(frame.request, field)?, frame, &element),
         _ => Ok(()),
     })
 }
 
-fn resource_spans(bytes: &[u8]) -> Result<(), WireError> {
-    const NAME: &str = "ResourceSpans";
+fn resource_spans(
+    bytes: &[u8],
+    frame: &Frame,
+    element: &impl Fn(&[u8]) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    let name = frame.resource;
     message(bytes, |field| match field.number {
-        resource_spans::RESOURCE => message(len(NAME, field)?, |field| match field.number {
+        resource_spans::RESOURCE => message(len(name, field)?, |field| match field.number {
             resource::ATTRIBUTES => key_value(len("Resource", field)?, 0),
             resource::DROPPED_ATTRIBUTES_COUNT => expect("Resource", field, WireType::Varint),
+            resource::ENTITY_REFS => message(len("Resource", field)?, |field| match field.number {
+                entity_ref::SCHEMA_URL..=entity_ref::DESCRIPTION_KEYS => text("EntityRef", field),
+                _ => Ok(()),
+            }),
             _ => Ok(()),
         }),
-        resource_spans::SCOPE_SPANS => scope_spans(len(NAME, field)?),
-        resource_spans::SCHEMA_URL => text(NAME, field),
+        resource_spans::SCOPE_SPANS => scope_spans(len(name, field)?, frame, element),
+        resource_spans::SCHEMA_URL => text(name, field),
         _ => Ok(()),
     })
 }
 
-fn scope_spans(bytes: &[u8]) -> Result<(), WireError> {
-    const NAME: &str = "ScopeSpans";
+fn scope_spans(
+    bytes: &[u8],
+    frame: &Frame,
+    element: &impl Fn(&[u8]) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    let name = frame.scope;
     message(bytes, |field| match field.number {
-        scope_spans::SCOPE => message(len(NAME, field)?, |field| match field.number {
+        scope_spans::SCOPE => message(len(name, field)?, |field| match field.number {
             scope::NAME | scope::VERSION => text("InstrumentationScope", field),
             scope::ATTRIBUTES => key_value(len("InstrumentationScope", field)?, 0),
             scope::DROPPED_ATTRIBUTES_COUNT => expect("InstrumentationScope", field, WireType::Varint),
             _ => Ok(()),
         }),
-        scope_spans::SPANS => span(len(NAME, field)?),
-        scope_spans::SCHEMA_URL => text(NAME, field),
+        scope_spans::SPANS => element(len(name, field)?),
+        scope_spans::SCHEMA_URL => text(name, field),
+        _ => Ok(()),
+    })
+}
+
+fn log_record(bytes: &[u8]) -> Result<(), WireError> {
+    const NAME: &str = "LogRecord";
+    message(bytes, |field| match field.number {
+        log_record::TIME | log_record::OBSERVED_TIME => expect(NAME, field, WireType::Fixed64),
+        log_record::SEVERITY_NUMBER | log_record::DROPPED_ATTRIBUTES_COUNT => expect(NAME, field, WireType::Varint),
+        log_record::SEVERITY_TEXT | log_record::EVENT_NAME => text(NAME, field),
+        log_record::BODY => any_value(len(NAME, field)?, 0),
+        log_record::ATTRIBUTES => key_value(len(NAME, field)?, 0),
+        log_record::FLAGS => expect(NAME, field, WireType::Fixed32),
+        log_record::TRACE_ID | log_record::SPAN_ID => expect(NAME, field, WireType::Len),
         _ => Ok(()),
     })
 }
@@ -109,6 +155,7 @@ fn key_value(bytes: &[u8], depth: u32) -> Result<(), WireError> {
     message(bytes, |field| match field.number {
         key_value::KEY => text("KeyValue", field),
         key_value::VALUE => any_value(len("KeyValue", field)?, depth),
+        key_value::KEY_STRINDEX => expect("KeyValue", field, WireType::Varint),
         _ => Ok(()),
     })
 }
@@ -120,7 +167,7 @@ fn any_value(bytes: &[u8], depth: u32) -> Result<(), WireError> {
     }
     message(bytes, |field| match (field.number, field.value) {
         (any_value::STRING, _) => text(NAME, field),
-        (any_value::BOOL | any_value::INT, _) => expect(NAME, field, WireType::Varint),
+        (any_value::BOOL | any_value::INT | any_value::STRING_STRINDEX, _) => expect(NAME, field, WireType::Varint),
         (any_value::DOUBLE, _) => expect(NAME, field, WireType::Fixed64),
         (any_value::BYTES, _) => expect(NAME, field, WireType::Len),
         (any_value::ARRAY, FieldValue::Len(bytes)) => message(bytes, |field| match field.number {

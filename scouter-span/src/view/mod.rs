@@ -1,15 +1,17 @@
-//! Borrowing views of OTLP trace messages: reading without copying and without a second representation.
+//! Borrowing views of OTLP messages: reading without copying and without a second representation.
 //!
-//! [`TraceRequest::parse`] checks a whole message once (lengths, wire types, UTF-8, nesting); after that nothing below it
-//! can fail, and nothing is copied. Fields this crate does not know are passed over. Where a message carries a single-valued
-//! field twice the last one counts, as protobuf says; where it carries a single-valued *message* twice, the last one counts
-//! too, which no encoder of OTLP relies on.
+//! [`TraceRequest::parse`] and [`LogsRequest::parse`] check a whole message once (lengths, wire types, UTF-8, nesting);
+//! after that nothing below it can fail, and nothing is copied. Fields this crate does not know are passed over. Where a
+//! message carries a single-valued field twice the last one counts, as protobuf says; where it carries a single-valued
+//! *message* twice, the last one counts too, which no encoder of OTLP relies on.
 
 mod check;
+mod logs;
 mod request;
 mod span;
 mod value;
 
+pub use logs::{LogRecordView, LogsRequest, ResourceLogs, ScopeLogs, Severity};
 pub use request::{Resource, ResourceSpans, Scope, ScopeSpans, TraceRequest};
 pub use span::{Event, Link, SpanKind, SpanView, Status, StatusCode};
 pub use value::{ArrayView, Attributes, KeyValue, MapView, ValueView};

@@ -14,7 +14,7 @@ pub struct TraceRequest<'a>(&'a [u8]);
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceSpans<'a>(&'a [u8]);
 
-/// What produced spans: a process, a service.
+/// What produced spans or log records: a process, a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Resource<'a>(&'a [u8]);
 
@@ -22,7 +22,7 @@ pub struct Resource<'a>(&'a [u8]);
 #[derive(Clone, Copy, Debug)]
 pub struct ScopeSpans<'a>(&'a [u8]);
 
-/// The library or component that recorded spans.
+/// The library or component that recorded spans, or log records.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a>(&'a [u8]);
 
@@ -33,7 +33,7 @@ impl<'a> TraceRequest<'a> {
     /// The first place at which the bytes are not an `ExportTraceServiceRequest`. Ids are not looked at: OTLP wants a
     /// receiver to reject single spans for them, not the message.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
-        check::request(bytes)?;
+        check::trace_request(bytes)?;
         Ok(Self(bytes))
     }
 

@@ -27,7 +27,8 @@ pub enum WireType {
 }
 
 /// The field numbers of the OTLP messages this crate reads and writes
-/// (`opentelemetry-proto` 1.x: `trace.proto`, `common.proto`, `resource.proto`, `trace_service.proto`).
+/// (`opentelemetry-proto` 1.x: `trace.proto`, `logs.proto`, `common.proto`, `resource.proto`, `trace_service.proto`,
+/// `logs_service.proto`).
 pub mod field {
     #![allow(missing_docs, reason = "the names are the ones in the .proto files")]
 
@@ -42,6 +43,12 @@ pub mod field {
     pub mod resource {
         pub const ATTRIBUTES: u32 = 1;
         pub const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
+        pub const ENTITY_REFS: u32 = 3;
+    }
+    /// The four fields of an `EntityRef` are text.
+    pub mod entity_ref {
+        pub const SCHEMA_URL: u32 = 1;
+        pub const DESCRIPTION_KEYS: u32 = 4;
     }
     pub mod scope_spans {
         pub const SCOPE: u32 = 1;
@@ -90,9 +97,38 @@ pub mod field {
         pub const MESSAGE: u32 = 2;
         pub const CODE: u32 = 3;
     }
+    /// `ExportLogsServiceRequest`. What surrounds records has the same numbers as what surrounds spans, so that
+    /// [`request`](crate::request) writes both.
+    pub mod logs_request {
+        pub const RESOURCE_LOGS: u32 = 1;
+    }
+    pub mod resource_logs {
+        pub const RESOURCE: u32 = 1;
+        pub const SCOPE_LOGS: u32 = 2;
+        pub const SCHEMA_URL: u32 = 3;
+    }
+    pub mod scope_logs {
+        pub const SCOPE: u32 = 1;
+        pub const LOG_RECORDS: u32 = 2;
+        pub const SCHEMA_URL: u32 = 3;
+    }
+    pub mod log_record {
+        pub const TIME: u32 = 1;
+        pub const SEVERITY_NUMBER: u32 = 2;
+        pub const SEVERITY_TEXT: u32 = 3;
+        pub const BODY: u32 = 5;
+        pub const ATTRIBUTES: u32 = 6;
+        pub const DROPPED_ATTRIBUTES_COUNT: u32 = 7;
+        pub const FLAGS: u32 = 8;
+        pub const TRACE_ID: u32 = 9;
+        pub const SPAN_ID: u32 = 10;
+        pub const OBSERVED_TIME: u32 = 11;
+        pub const EVENT_NAME: u32 = 12;
+    }
     pub mod key_value {
         pub const KEY: u32 = 1;
         pub const VALUE: u32 = 2;
+        pub const KEY_STRINDEX: u32 = 3;
     }
     pub mod any_value {
         pub const STRING: u32 = 1;
@@ -102,6 +138,7 @@ pub mod field {
         pub const ARRAY: u32 = 5;
         pub const KVLIST: u32 = 6;
         pub const BYTES: u32 = 7;
+        pub const STRING_STRINDEX: u32 = 8;
     }
     /// `ArrayValue` and `KeyValueList` have one field each.
     pub mod list {
