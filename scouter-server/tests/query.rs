@@ -14,7 +14,7 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use scouter_client::{Client, ClientConfig, ErrorKind, TraceFilters};
 use scouter_server::query;
-use scouter_server::store::{EmbeddedConfig, Store, open};
+use scouter_server::store::{EmbeddedConfig, Signal, Store, open};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -31,8 +31,8 @@ async fn store() -> (TempDir, Arc<dyn Store>) {
         bank(Given { status: 2, ..Given::new(2, 3, Some(2)) }),
         Given::new(3, 1, None),
     ];
-    store.write(everything()).await.unwrap();
-    store.write(request(&spans)).await.unwrap();
+    store.write(Signal::Traces, everything()).await.unwrap();
+    store.write(Signal::Traces, request(&spans)).await.unwrap();
     (directory, store)
 }
 

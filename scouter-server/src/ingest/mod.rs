@@ -2,17 +2,18 @@
 
 mod room;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use scouter_span::view::TraceRequest;
+use scouter_span::view::{LogsRequest, TraceRequest};
 use scouter_span::wire::WireError;
 
 pub(crate) use room::{Reservation, Room};
 
 use crate::metrics::{Metrics, Rejection};
-use crate::store::{Store, StoreError};
+use crate::store::{Signal, Store, StoreError, StoreErrorKind};
 
 /// The one way into the store, shared by every receiver.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct Ingest {
     pub(crate) room: Arc<Room>,
 }
 
-/// A whole `ExportTraceServiceRequest`, decompressed, in protobuf, not yet looked at.
+/// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, decompressed, in protobuf, not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) bytes: Bytes,
@@ -30,20 +31,20 @@ pub(crate) struct Message {
     pub(crate) reservation: Reservation,
 }
 
-/// What an accepted request's sender is told: nothing more when no span was rejected.
+/// What an accepted request's sender is told: nothing more when nothing of it was rejected.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// How many spans will never be stored.
+    /// How many spans will never be stored. Records are never rejected.
     pub(crate) rejected: u64,
     /// Why, `""` when none was rejected.
     pub(crate) message: String,
 }
 
-/// Why a request was not accepted.
+/// Why a request was not accepted. Nothing of it is stored.
 #[derive(Debug)]
 pub(crate) enum IngestError {
-    /// The bytes are not an `ExportTraceServiceRequest`.
-    Malformed(WireError),
+    /// The bytes are not a request of this signal, and never will be.
+    Malformed(Signal, WireError),
     /// The store could not keep it; sending it again is right.
     Store(StoreError),
 }
@@ -51,7 +52,7 @@ pub(crate) enum IngestError {
 /// What a look at the message tells.
 #[derive(Debug, Default)]
 struct Census {
-    spans: u64,
+    items: u64,
     bad_trace_ids: u64,
     bad_span_ids: u64,
     first: Option<String>,
@@ -80,10 +81,18 @@ async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
     }
 }
 
-fn census(bytes: &[u8]) -> Result<Census, WireError> {
+fn census(signal: Signal, bytes: &[u8]) -> Result<Census, WireError> {
+    match signal {
+        Signal::Traces => spans(TraceRequest::parse(bytes)?),
+        // A record may be without ids, and one with ids that are none is without (OTLP, `LogRecord.trace_id`).
+        Signal::Logs => Ok(Census { items: LogsRequest::parse(bytes)?.records().count() as u64, ..Census::default() }),
+    }
+}
+
+fn spans(request: TraceRequest<'_>) -> Result<Census, WireError> {
     let mut census = Census::default();
-    for (place, span) in TraceRequest::parse(bytes)?.spans().enumerate() {
-        census.spans += 1;
+    for (place, span) in request.spans().enumerate() {
+        census.items += 1;
         let (kind, error) = match (span.trace_id(), span.span_id()) {
             (Err(error), _) => {
                 census.bad_trace_ids += 1;
@@ -112,32 +121,67 @@ impl Census {
     }
 }
 
+impl IngestError {
+    /// Whether the same message may be accepted later. What is not is refused for good: a dead letter.
+    #[cfg_attr(not(any(feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
+    pub(crate) fn is_retryable(&self) -> bool {
+        // Whatever a store says of itself may be mended, even damage: that is no reason to throw messages away.
+        matches!(self, Self::Store(error) if error.kind() != StoreErrorKind::InvalidRequest)
+    }
+}
+
+impl fmt::Display for IngestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(signal, error) => {
+                let signal = match signal {
+                    Signal::Traces => "trace",
+                    Signal::Logs => "logs",
+                };
+                write!(f, "the body is not an OTLP {signal} request in protobuf: {error}")
+            }
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
 impl Ingest {
-    /// Stores a message. Returns when its spans are durable.
+    /// A message that a receiver fetched by itself: waits until there is room for it.
+    #[cfg_attr(not(any(feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
+    pub(crate) async fn message(&self, bytes: Bytes) -> Message {
+        let reservation = self.room.reserve(bytes.len()).await;
+        Message { bytes, reservation }
+    }
+
+    /// Stores a message. Returns when what is valid in it is durable.
     ///
     /// Once the store has begun, it finishes even if the sender goes away meanwhile; what it holds stays counted.
-    pub(crate) async fn accept(&self, message: Message) -> Result<Accepted, IngestError> {
+    ///
+    /// # Errors
+    /// Nothing of the message is stored. See [`IngestError::is_retryable`].
+    pub(crate) async fn accept(&self, signal: Signal, message: Message) -> Result<Accepted, IngestError> {
         let begun = Instant::now();
         let Message { bytes, reservation } = message;
         let looked_at = bytes.clone();
-        let census = off_the_loop(bytes.len(), move || census(&looked_at)).await.map_err(IngestError::Malformed)?;
-        let valid = census.spans - census.bad_trace_ids - census.bad_span_ids;
-        self.metrics.received(census.spans);
-        self.metrics.rejected(Rejection::TraceId, census.bad_trace_ids);
-        self.metrics.rejected(Rejection::SpanId, census.bad_span_ids);
+        let census = off_the_loop(bytes.len(), move || census(signal, &looked_at)).await;
+        let census = census.map_err(|error| IngestError::Malformed(signal, error))?;
+        let valid = census.items - census.bad_trace_ids - census.bad_span_ids;
+        self.metrics.received(signal, census.items);
+        self.metrics.rejected(signal, Rejection::TraceId, census.bad_trace_ids);
+        self.metrics.rejected(signal, Rejection::SpanId, census.bad_span_ids);
         if valid == 0 {
             return Ok(census.accepted());
         }
         let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
         let task = tokio::spawn(async move {
-            let written = store.write(bytes).await;
+            let written = store.write(signal, bytes).await;
             drop(reservation);
             match &written {
-                Ok(written) => metrics.stored(written.stored, written.duplicates, begun.elapsed()),
+                Ok(written) => metrics.stored(signal, written.stored, written.duplicates, begun.elapsed()),
                 Err(error) => {
                     metrics.store_failed();
-                    metrics.rejected(Rejection::StoreError, valid);
-                    tracing::error!(spans = valid, error = %error, "the store could not keep a request");
+                    metrics.rejected(signal, Rejection::StoreError, valid);
+                    tracing::error!(items = valid, error = %error, "the store could not keep a request");
                 }
             }
             written

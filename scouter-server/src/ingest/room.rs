@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+
 /// So many bytes may be in flight.
 #[derive(Debug)]
 pub(crate) struct Room {
     capacity: usize,
     used: AtomicUsize,
+    /// Called when room was given back.
+    freed: Notify,
 }
 
 /// Bytes that are in flight. Gives its room back when dropped.
@@ -23,7 +27,7 @@ pub(crate) struct Full;
 
 impl Room {
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { capacity, used: AtomicUsize::new(0) })
+        Arc::new(Self { capacity, used: AtomicUsize::new(0), freed: Notify::new() })
     }
 
     /// How many bytes are in flight.
@@ -34,6 +38,21 @@ impl Room {
     /// A reservation of nothing yet.
     pub(crate) fn enter(self: &Arc<Self>) -> Reservation {
         Reservation { room: Arc::clone(self), bytes: 0 }
+    }
+
+    /// Waits for room, as receivers do that fetch messages by themselves. More bytes than there is room for at all wait until they
+    /// have it for themselves.
+    pub(crate) async fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+        let mut reservation = self.enter();
+        let bytes = bytes.min(self.capacity);
+        loop {
+            // Waits from here on, so that nothing is missed between the look and the wait.
+            let freed = self.freed.notified();
+            if reservation.grow(bytes).is_ok() {
+                return reservation;
+            }
+            freed.await;
+        }
     }
 }
 
@@ -50,8 +69,11 @@ impl Reservation {
     /// Gives back what goes beyond so many bytes.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let over = self.bytes.saturating_sub(bytes);
-        self.room.used.fetch_sub(over, Ordering::Relaxed);
-        self.bytes -= over;
+        if over > 0 {
+            self.room.used.fetch_sub(over, Ordering::Relaxed);
+            self.bytes -= over;
+            self.room.freed.notify_waiters();
+        }
     }
 }
 
@@ -80,5 +102,29 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(room.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn room_is_waited_for() {
+        let room = Room::new(10);
+        let first = room.reserve(6).await;
+        let mut waiting = std::pin::pin!(room.reserve(100));
+        assert!(now(waiting.as_mut()).await.is_none());
+        drop(first);
+        let all = waiting.await;
+        assert_eq!(room.used(), 10);
+        drop(all);
+        assert_eq!(room.used(), 0);
+    }
+
+    /// What the future comes to if it is ready now.
+    async fn now<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        std::future::poll_fn(|context| {
+            std::task::Poll::Ready(match future.as_mut().poll(context) {
+                std::task::Poll::Ready(value) => Some(value),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
     }
 }

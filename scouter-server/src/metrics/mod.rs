@@ -1,11 +1,18 @@
 //! How the server is doing: counters that every stage adds to, printed as Prometheus text.
 
+#[cfg_attr(not(any(test, feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
+mod broker;
 mod histogram;
 mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+#[cfg(any(test, feature = "kafka", feature = "rabbitmq"))]
+pub(crate) use broker::{Broker, DeadLetter};
+
+use crate::store::Signal;
+use broker::Brokers;
 use histogram::Histogram;
 use text::Text;
 
@@ -51,7 +58,7 @@ pub(crate) enum Outcome {
     Panicked,
 }
 
-/// Why received spans are not stored. A closed list, the `reason` label of `scouter_server_spans_rejected_total`.
+/// Why received spans or records are not stored. A closed list, the `reason` label of `scouter_server_spans_rejected_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// The trace id has the wrong length or is all zeros.
@@ -90,14 +97,13 @@ const REJECTIONS: [(Rejection, &str); 3] = [
     (Rejection::StoreError, "store_error"),
 ];
 
-/// The counters. Spans received = stored + duplicate + rejected + those being written right now.
+/// The counters. Spans received = stored + duplicate + rejected + those being written right now; records, too.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     requests: [[AtomicU64; OUTCOMES.len()]; PROTOCOLS.len()],
-    rejected: [AtomicU64; REJECTIONS.len()],
-    received: AtomicU64,
-    stored: AtomicU64,
-    duplicates: AtomicU64,
+    spans: Items,
+    records: Items,
+    brokers: Brokers,
     wire_bytes: AtomicU64,
     message_bytes: AtomicU64,
     store_errors: AtomicU64,
@@ -105,6 +111,15 @@ pub(crate) struct Metrics {
     connections: AtomicU64,
     open_connections: AtomicU64,
     ingest: Histogram,
+}
+
+/// The counters of one signal.
+#[derive(Debug, Default)]
+struct Items {
+    received: AtomicU64,
+    stored: AtomicU64,
+    duplicates: AtomicU64,
+    rejected: [AtomicU64; REJECTIONS.len()],
 }
 
 fn add(counter: &AtomicU64, amount: u64) {
@@ -127,21 +142,28 @@ impl Metrics {
         add(&self.message_bytes, message);
     }
 
-    /// A decoded request carries so many spans.
-    pub(crate) fn received(&self, spans: u64) {
-        add(&self.received, spans);
+    /// A decoded request carries so many spans or records.
+    pub(crate) fn received(&self, signal: Signal, items: u64) {
+        add(&self.items(signal).received, items);
     }
 
-    /// The store has kept a request's spans.
-    pub(crate) fn stored(&self, stored: u64, duplicates: u64, took: Duration) {
-        add(&self.stored, stored);
-        add(&self.duplicates, duplicates);
+    /// The store has kept a request's spans or records.
+    pub(crate) fn stored(&self, signal: Signal, stored: u64, duplicates: u64, took: Duration) {
+        add(&self.items(signal).stored, stored);
+        add(&self.items(signal).duplicates, duplicates);
         self.ingest.record(took);
     }
 
-    /// Spans will not be stored.
-    pub(crate) fn rejected(&self, reason: Rejection, spans: u64) {
-        add(&self.rejected[reason as usize], spans);
+    /// Spans or records will not be stored.
+    pub(crate) fn rejected(&self, signal: Signal, reason: Rejection, items: u64) {
+        add(&self.items(signal).rejected[reason as usize], items);
+    }
+
+    fn items(&self, signal: Signal) -> &Items {
+        match signal {
+            Signal::Traces => &self.spans,
+            Signal::Logs => &self.records,
+        }
     }
 
     /// The store failed to keep a request.
@@ -168,16 +190,28 @@ impl Metrics {
     /// Everything as Prometheus text (exposition format 0.0.4). `in_flight` is what ingest holds right now, in bytes.
     pub(crate) fn render(&self, in_flight: u64) -> String {
         let mut text = Text::default();
-        text.counter("scouter_server_spans_received_total", "Spans in requests that could be decoded.");
-        text.value("", read(&self.received));
-        text.counter("scouter_server_spans_stored_total", "Spans that were stored and had not been stored before.");
-        text.value("", read(&self.stored));
-        text.counter("scouter_server_spans_duplicate_total", "Spans that came again and were stored already.");
-        text.value("", read(&self.duplicates));
+        macro_rules! items {
+            ($name:literal, $items:expr) => {{
+                let (name, items): (&str, &Items) = (concat!("scouter_server_", $name, "_received_total"), $items);
+                text.counter(name, concat!($name, " in requests that could be decoded."));
+                text.value("", read(&items.received));
+                let name = concat!("scouter_server_", $name, "_stored_total");
+                text.counter(name, concat!($name, " that were stored and had not been stored before."));
+                text.value("", read(&items.stored));
+                let name = concat!("scouter_server_", $name, "_duplicate_total");
+                text.counter(name, concat!($name, " that came again and were stored already."));
+                text.value("", read(&items.duplicates));
+            }};
+        }
+        items!("spans", &self.spans);
         text.counter("scouter_server_spans_rejected_total", "Spans that were received and not stored.");
         for (reason, name) in REJECTIONS {
-            text.value(&format!("reason=\"{name}\""), read(&self.rejected[reason as usize]));
+            text.value(&format!("reason=\"{name}\""), read(&self.spans.rejected[reason as usize]));
         }
+        items!("records", &self.records);
+        text.counter("scouter_server_records_rejected_total", "Records that were received and not stored.");
+        text.value("reason=\"store_error\"", read(&self.records.rejected[Rejection::StoreError as usize]));
+        self.brokers.render(&mut text);
         text.counter("scouter_server_requests_total", "Requests for ingest that were answered.");
         for (protocol, name) in PROTOCOLS {
             for (outcome, status) in OUTCOMES {
@@ -228,9 +262,14 @@ mod tests {
     fn what_is_counted_is_printed() {
         let metrics = Metrics::default();
         metrics.answered(Protocol::Grpc, Outcome::TooLarge);
-        metrics.received(3);
-        metrics.rejected(Rejection::SpanId, 1);
-        metrics.stored(2, 0, Duration::from_millis(3));
+        metrics.received(Signal::Traces, 3);
+        metrics.received(Signal::Logs, 5);
+        metrics.rejected(Signal::Traces, Rejection::SpanId, 1);
+        metrics.rejected(Signal::Logs, Rejection::StoreError, 4);
+        metrics.fetched(Broker::Kafka, 2, 900);
+        metrics.redelivered(Broker::RabbitMq, 6);
+        metrics.dead_lettered(Broker::Kafka, DeadLetter::Malformed);
+        metrics.stored(Signal::Traces, 2, 0, Duration::from_millis(3));
         metrics.read_body(10, 400);
         let text = metrics.render(77);
         for line in [
@@ -239,6 +278,12 @@ mod tests {
             "scouter_server_spans_received_total 3",
             "scouter_server_spans_stored_total 2",
             "scouter_server_spans_rejected_total{reason=\"invalid_span_id\"} 1",
+            "scouter_server_records_received_total 5",
+            "scouter_server_records_rejected_total{reason=\"store_error\"} 4",
+            "scouter_server_messages_received_total{receiver=\"kafka\"} 2",
+            "scouter_server_message_bytes_total{receiver=\"kafka\"} 900",
+            "scouter_server_messages_redelivered_total{receiver=\"rabbitmq\"} 6",
+            "scouter_server_dead_letters_total{receiver=\"kafka\",reason=\"malformed\"} 1",
             "scouter_server_bytes_total{stage=\"wire\"} 10",
             "scouter_server_in_flight_bytes 77",
             "scouter_server_ingest_seconds_bucket{le=\"0.0025\"} 0",

@@ -1,5 +1,6 @@
 //! The receivers: each turns what arrives on its protocol into one protobuf message for [`ingest`](crate::ingest).
 
+mod background;
 mod body;
 mod grpc;
 mod http;
@@ -17,6 +18,9 @@ use self::http::Encoding;
 use crate::ingest::Ingest;
 use crate::metrics::{Outcome, Protocol};
 
+pub(crate) use background::Background;
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+pub(crate) use background::Stop;
 pub(crate) use body::Lent;
 pub(crate) use refusal::Refusal;
 

@@ -127,9 +127,7 @@ impl Refusal {
 impl From<IngestError> for Refusal {
     fn from(error: IngestError) -> Self {
         match error {
-            IngestError::Malformed(error) => {
-                Self::Malformed(format!("the body is not an OTLP trace request in protobuf: {error}"))
-            }
+            IngestError::Malformed(..) => Self::Malformed(error.to_string()),
             // The store's check is the same one; should it ever be stricter, sending again would not help.
             IngestError::Store(error) if error.kind() == StoreErrorKind::InvalidRequest => {
                 Self::Malformed(error.to_string())

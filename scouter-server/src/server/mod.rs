@@ -14,12 +14,13 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::{ServerError, ServerErrorKind};
 use crate::ingest::{Ingest, Room};
 use crate::metrics::Metrics;
-use crate::receive::{self, Receiver};
+use crate::receive::{self, Background, Receiver};
 use crate::store::{self, EmbeddedConfig, Store};
 use crate::{page, query};
 use guard::Gate;
@@ -30,6 +31,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     router: Router,
+    background: Background,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     shutdown_timeout: Duration,
@@ -68,6 +70,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let room = Room::new(config.max_in_flight_bytes);
         let ingest = Ingest { store: Arc::clone(&store), metrics: Arc::clone(&metrics), room };
+        let background = Background::default();
         let observed = (Arc::clone(&metrics), Arc::clone(&ingest.room));
         let receiver =
             Receiver { ingest, max_request_bytes: config.max_request_bytes, idle_timeout: config.idle_timeout };
@@ -81,7 +84,7 @@ impl Server {
             .fallback(receive::not_found)
             .method_not_allowed_fallback(receive::wrong_method)
             .layer(from_fn_with_state(gate, guard::guard));
-        Ok(Self { listener, local_addr, router, store, metrics, shutdown_timeout: config.shutdown_timeout })
+        Ok(Self { listener, local_addr, router, background, store, metrics, shutdown_timeout: config.shutdown_timeout })
     }
 
     /// Where it listens, with the port it was given.
@@ -89,13 +92,21 @@ impl Server {
         self.local_addr
     }
 
-    /// Answers until `shutdown` resolves. Then accepts no more, lets requests finish for as long as the configuration says,
-    /// and closes the store.
+    /// Answers until `shutdown` resolves. Then accepts no more, lets requests and what was fetched from brokers finish for
+    /// as long as the configuration says, and closes the store.
     ///
     /// # Errors
     /// [`Store`](ServerErrorKind::Store) when the store could not be closed.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let running = self.background.start(&self.metrics);
+        let mut stopped = Instant::now();
+        let shutdown = async {
+            shutdown.await;
+            stopped = Instant::now();
+            running.stop();
+        };
         connection::serve(self.listener, self.router, self.metrics, shutdown, self.shutdown_timeout).await;
+        running.finish(stopped + self.shutdown_timeout).await;
         let closed = self.store.close().await;
         closed.map_err(|error| {
             ServerError::new(ServerErrorKind::Store, format!("the store was not closed in order: {error}"), error)

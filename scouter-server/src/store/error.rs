@@ -14,7 +14,7 @@ pub enum StoreErrorKind {
     UnknownFormat,
     /// The filters of a search cannot be used; [`StoreError::filter`] says which and why.
     InvalidFilter,
-    /// What was to be written is not an `ExportTraceServiceRequest`.
+    /// What was to be written is not a request of its signal.
     InvalidRequest,
     /// The storage has no room left.
     Full,

@@ -1,4 +1,4 @@
-//! Where spans are kept: one narrow trait, and the stores that implement it.
+//! Where spans and records are kept: one narrow trait, and the stores that implement it.
 
 pub mod embedded;
 
@@ -17,18 +17,31 @@ pub use error::{StoreError, StoreErrorKind};
 /// A future whose type is not named, as traits that are used as objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Keeps spans, once each, and finds them again.
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans: an `ExportTraceServiceRequest`.
+    Traces,
+    /// Records: an `ExportLogsServiceRequest`.
+    Logs,
+}
+
+/// Keeps spans and records, once each, and finds them again.
 ///
 /// What a [`write`](Self::write) has answered is durable and is seen by every read that begins afterwards. Futures run on a
 /// Tokio runtime; dropping the future of a write does not take the write back.
 pub trait Store: Send + Sync + Debug + 'static {
-    /// Keeps the spans of one `ExportTraceServiceRequest` that [`TraceRequest::parse`](scouter_span::view::TraceRequest::parse)
-    /// accepts. Resolves when they are durable. A span whose trace and span id are there already changes nothing; spans with
-    /// invalid ids are passed over.
+    /// Keeps the spans of one `ExportTraceServiceRequest`, or the records of one `ExportLogsServiceRequest`, that
+    /// [`TraceRequest::parse`](scouter_span::view::TraceRequest::parse) or
+    /// [`LogsRequest::parse`](scouter_span::view::LogsRequest::parse) accepts. Resolves when they are durable.
+    ///
+    /// A span whose trace and span id are there already changes nothing; spans with invalid ids are passed over. A record with the
+    /// `log.record.uid` of one that is there already changes nothing; one without that attribute is known by the request's bytes
+    /// and its place in them, so that a request that is delivered again changes nothing.
     ///
     /// # Errors
-    /// None of the request's spans is kept. [`StoreError::is_retryable`] says whether it may work later.
-    fn write(&self, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>>;
+    /// None of the request's spans or records is kept. [`StoreError::is_retryable`] says whether it may work later.
+    fn write(&self, signal: Signal, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>>;
 
     /// One trace with all its spans; `None` when there is none with this id.
     ///
@@ -62,11 +75,11 @@ pub trait Store: Send + Sync + Debug + 'static {
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-/// What became of the spans of a request.
+/// What became of the spans, or records, of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Spans that are now kept and were not before.
+    /// Those that are now kept and were not before.
     pub stored: u64,
-    /// Spans that had been kept already.
+    /// Those that had been kept already.
     pub duplicates: u64,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Recorded;
 use scouter_client::TraceFilters;
-use scouter_server::store::{Store, StoreErrorKind, Written};
+use scouter_server::store::{Signal, Store, StoreErrorKind, Written};
 use scouter_span::view::{SpanKind, StatusCode};
 use serde_json::json;
 
@@ -43,7 +43,7 @@ macro_rules! suite {
 pub(crate) use suite;
 
 async fn write(store: &Arc<dyn Store>, spans: &[Given]) -> (u64, u64) {
-    let written = store.write(request(spans)).await.unwrap();
+    let written = store.write(Signal::Traces, request(spans)).await.unwrap();
     (written.stored, written.duplicates)
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn a_trace_comes_back_whole(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn everything_said_of_a_span_comes_back(store: Arc<dyn Store>) {
-    store.write(everything()).await.unwrap();
+    store.write(Signal::Traces, everything()).await.unwrap();
     let trace = store.trace(trace_id(1)).await.unwrap().unwrap();
     let span = &trace.spans[0];
     assert_eq!(
@@ -138,25 +138,26 @@ pub(crate) async fn spans_with_invalid_ids_are_passed_over(store: Arc<dyn Store>
     let ids = [good.clone(), (vec![0; 16], good.1.clone()), (good.0.clone(), vec![1; 7]), (vec![], vec![])];
     let spans = ids.map(|(trace_id, span_id)| Span { trace_id, span_id, ..Span::default() }).to_vec();
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let written = store.write(message(vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }])).await;
+    let written =
+        store.write(Signal::Traces, message(vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }])).await;
     assert_eq!(written.unwrap(), Written { stored: 1, duplicates: 0 });
     let span = store.trace(trace_id(1)).await.unwrap().unwrap().spans.remove(0);
     assert_eq!((span.name.as_str(), span.service_name.as_str(), span.start_time), ("", "", 0));
 }
 
 pub(crate) async fn an_empty_request_is_fine(store: Arc<dyn Store>) {
-    assert_eq!(store.write(bytes::Bytes::new()).await.unwrap(), Written::default());
+    assert_eq!(store.write(Signal::Traces, bytes::Bytes::new()).await.unwrap(), Written::default());
     assert!(found(&store, TraceFilters::default()).await.is_empty());
 }
 
 pub(crate) async fn bytes_that_are_no_request_are_refused(store: Arc<dyn Store>) {
-    let error = store.write(bytes::Bytes::from_static(&[0x0a, 0xff])).await.unwrap_err();
+    let error = store.write(Signal::Traces, bytes::Bytes::from_static(&[0x0a, 0xff])).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (StoreErrorKind::InvalidRequest, false));
 }
 
 pub(crate) async fn a_refused_request_costs_no_other(store: Arc<dyn Store>) {
-    let bad = store.write(bytes::Bytes::from_static(&[0x0a, 0xff]));
-    let good = store.write(request(&[Given::new(1, 1, None)]));
+    let bad = store.write(Signal::Traces, bytes::Bytes::from_static(&[0x0a, 0xff]));
+    let good = store.write(Signal::Traces, request(&[Given::new(1, 1, None)]));
     let (bad, good) = tokio::join!(bad, good);
     assert!(bad.is_err());
     assert_eq!(good.unwrap().stored, 1);
@@ -296,7 +297,7 @@ pub(crate) async fn a_closed_store_says_so(store: Arc<dyn Store>) {
     write(&store, &[Given::new(1, 1, None)]).await;
     store.close().await.unwrap();
     store.close().await.unwrap();
-    let error = store.write(request(&[Given::new(2, 1, None)])).await.unwrap_err();
+    let error = store.write(Signal::Traces, request(&[Given::new(2, 1, None)])).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Closed);
     assert_eq!(store.trace(trace_id(1)).await.unwrap_err().kind(), StoreErrorKind::Closed);
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use scouter_client::TraceFilters;
-use scouter_server::store::{EmbeddedConfig, open};
+use scouter_server::store::{EmbeddedConfig, Signal, open};
 
 use crate::traffic::{Given, request, text, trace_id};
 
@@ -26,7 +26,7 @@ fn writes_until_it_is_killed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let store = open(EmbeddedConfig::new(directory)).unwrap();
     for number in 1.. {
-        runtime.block_on(store.write(batch(number))).unwrap();
+        runtime.block_on(store.write(Signal::Traces, batch(number))).unwrap();
         println!("\nstored {number}");
     }
 }
@@ -62,7 +62,7 @@ fn acknowledged_spans_survive_kill_9() {
         for number in 1..=told {
             let trace = runtime.block_on(store.trace(trace_id(number))).unwrap().unwrap();
             assert_eq!(trace.spans.len(), 20, "trace {number} of {told}");
-            let written = runtime.block_on(store.write(batch(number))).unwrap();
+            let written = runtime.block_on(store.write(Signal::Traces, batch(number))).unwrap();
             assert_eq!((written.stored, written.duplicates), (0, 20));
         }
         let filters = TraceFilters { limit: Some(1000), ..TraceFilters::default() };

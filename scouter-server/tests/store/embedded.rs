@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use scouter_client::TraceFilters;
-use scouter_server::store::{EmbeddedConfig, Store, StoreErrorKind, open};
+use scouter_server::store::{EmbeddedConfig, Signal, Store, StoreErrorKind, open};
 use tempfile::TempDir;
 
 use crate::conformance::suite;
@@ -40,16 +40,16 @@ async fn what_was_answered_is_there_after_reopening() {
     let spans: Vec<_> = (1..=500).map(|id| Given::new(id % 7, id, None).with("n", text(&id.to_string()))).collect();
     let store = fresh.open();
     for part in spans.chunks(10) {
-        store.write(request(part)).await.unwrap();
+        store.write(Signal::Traces, request(part)).await.unwrap();
     }
     let before = store.spans(TraceFilters::default()).await.unwrap();
     drop(store);
     let store = fresh.open();
     assert_eq!(store.spans(TraceFilters::default()).await.unwrap(), before);
     assert_eq!(before.len(), 500);
-    let written = store.write(request(&spans)).await.unwrap();
+    let written = store.write(Signal::Traces, request(&spans)).await.unwrap();
     assert_eq!((written.stored, written.duplicates), (0, 500));
-    store.write(request(&[Given::new(8, 501, None)])).await.unwrap();
+    store.write(Signal::Traces, request(&[Given::new(8, 501, None)])).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(fresh.open().spans(TraceFilters::default()).await.unwrap().len(), 501);
 }
@@ -104,19 +104,19 @@ fn a_directory_that_cannot_be_made_is_named() {
 async fn a_write_that_failed_leaves_nothing_and_costs_nothing() {
     let fresh = Fresh::new();
     let store = fresh.open();
-    store.write(request(&[Given::new(1, 1, None)])).await.unwrap();
+    store.write(Signal::Traces, request(&[Given::new(1, 1, None)])).await.unwrap();
     // Fails behind the spans, names and blocks, with which the transaction began.
     let database = fresh.database();
     database
         .execute_batch("CREATE TRIGGER no BEFORE INSERT ON trace BEGIN SELECT RAISE(ABORT, 'no luck'); END")
         .unwrap();
     let later = Given { service: "later".to_owned(), ..Given::new(2, 1, None) }.with("scouter.tag.t", text("v"));
-    let error = store.write(request(std::slice::from_ref(&later))).await.unwrap_err();
+    let error = store.write(Signal::Traces, request(std::slice::from_ref(&later))).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (StoreErrorKind::Storage, true));
     assert!(error.to_string().contains("no luck"), "{error}");
     database.execute_batch("DROP TRIGGER no").unwrap();
     assert_eq!(store.trace(trace_id(2)).await.unwrap(), None);
-    assert_eq!(store.write(request(&[later])).await.unwrap().stored, 1);
+    assert_eq!(store.write(Signal::Traces, request(&[later])).await.unwrap().stored, 1);
     for trace in [1, 2] {
         assert_eq!(store.trace(trace_id(trace)).await.unwrap().unwrap().spans.len(), 1);
     }
@@ -129,7 +129,10 @@ async fn a_request_larger_than_the_room_gets_through() {
     let fresh = Fresh::new();
     let store = open(EmbeddedConfig { queue_bytes: 1000, ..fresh.config() }).unwrap();
     let large = Given::new(1, 1, None).with("large", text(&"x".repeat(100_000)));
-    let (one, other) = tokio::join!(store.write(request(&[large])), store.write(request(&[Given::new(2, 1, None)])));
+    let (one, other) = tokio::join!(
+        store.write(Signal::Traces, request(&[large])),
+        store.write(Signal::Traces, request(&[Given::new(2, 1, None)]))
+    );
     assert_eq!((one.unwrap().stored, other.unwrap().stored), (1, 1));
 }
 
@@ -137,7 +140,7 @@ async fn a_request_larger_than_the_room_gets_through() {
 async fn damage_is_told_and_not_passed_on() {
     let fresh = Fresh::new();
     let store = fresh.open();
-    store.write(request(&[Given::new(1, 1, None)])).await.unwrap();
+    store.write(Signal::Traces, request(&[Given::new(1, 1, None)])).await.unwrap();
     fresh.database().execute("UPDATE block SET data = x'00'", []).unwrap();
     assert_eq!(store.trace(trace_id(1)).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
@@ -153,12 +156,12 @@ async fn what_most_traces_have_is_found_as_exactly_as_what_few_have() {
     };
     for first in [1, 10_001, 20_001] {
         let traces = first..(first + 10_000).min(20_101);
-        store.write(request(&traces.map(given).collect::<Vec<_>>())).await.unwrap();
+        store.write(Signal::Traces, request(&traces.map(given).collect::<Vec<_>>())).await.unwrap();
     }
     let large = "x".repeat(150_000);
     for first in (20_101..20_251).step_by(50) {
         let spans: Vec<_> = (first..first + 50).map(|trace| given(trace).with("large", text(&large))).collect();
-        store.write(request(&spans)).await.unwrap();
+        store.write(Signal::Traces, request(&spans)).await.unwrap();
     }
     let attributes = |tenth: &str| [("tenth".to_owned(), tenth.into())].into_iter().collect();
     let tags = || [("env".to_owned(), "prod".to_owned())].into();

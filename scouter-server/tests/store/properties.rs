@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Recorded;
 use proptest::prelude::*;
 use scouter_client::{TraceFilters, TraceSummary};
-use scouter_server::store::Store;
+use scouter_server::store::{Signal, Store};
 use scouter_span::view::StatusCode;
 use serde_json::Value;
 
@@ -133,7 +133,7 @@ proptest! {
         let store = fresh.open();
         let mut model = Model::default();
         for spans in &deliveries {
-            let written = runtime.block_on(store.write(request(spans))).unwrap();
+            let written = runtime.block_on(store.write(Signal::Traces, request(spans))).unwrap();
             // The sender's order decides which of two spans with one id is kept, but services go together.
             let mut sent: Vec<&Given> = Vec::new();
             for span in spans {

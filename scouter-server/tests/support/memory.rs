@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use scouter_client::{Span, Trace, TraceFilters, TracePage};
-use scouter_server::store::{BoxFuture, Store, StoreError, StoreErrorKind, Written};
-use scouter_span::view::TraceRequest;
+use scouter_server::store::{BoxFuture, Signal, Store, StoreError, StoreErrorKind, Written};
+use scouter_span::view::{LogsRequest, TraceRequest};
 use scouter_span::{SpanId, TraceId};
 use tokio::sync::{Notify, Semaphore};
 
@@ -36,6 +36,7 @@ struct Kept {
     behaviour: Behaviour,
     requests: Vec<Bytes>,
     ids: HashSet<(TraceId, SpanId)>,
+    records: usize,
     closed: bool,
 }
 
@@ -74,13 +75,24 @@ impl MemoryStore {
         self.kept().ids.len()
     }
 
+    /// How many records are stored, those that came again included.
+    pub fn records(&self) -> usize {
+        self.kept().records
+    }
+
     pub fn is_closed(&self) -> bool {
         self.kept().closed
     }
 
-    fn keep(&self, request: Bytes) -> Written {
+    fn keep(&self, signal: Signal, request: Bytes) -> Written {
         let mut kept = self.kept();
         let mut written = Written::default();
+        if signal == Signal::Logs {
+            let records = LogsRequest::parse(&request).expect("only checked requests are written").records().count();
+            kept.records += records;
+            kept.requests.push(request);
+            return Written { stored: records as u64, duplicates: 0 };
+        }
         for span in TraceRequest::parse(&request).expect("only checked requests are written").spans() {
             let (Ok(trace), Ok(span)) = (span.trace_id(), span.span_id()) else { continue };
             if kept.ids.insert((trace, span)) {
@@ -99,7 +111,7 @@ fn failed() -> StoreError {
 }
 
 impl Store for MemoryStore {
-    fn write(&self, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>> {
+    fn write(&self, signal: Signal, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>> {
         Box::pin(async move {
             let behaviour = self.kept().behaviour;
             match behaviour {
@@ -111,7 +123,7 @@ impl Store for MemoryStore {
                 Behaviour::Fail => return Err(failed()),
                 Behaviour::Panic => panic!("the store was asked to panic"),
             }
-            Ok(self.keep(request))
+            Ok(self.keep(signal, request))
         })
     }
 

@@ -22,6 +22,7 @@ use super::http::media_type;
 use super::{Ended, Receiver, Refusal, response};
 use crate::ingest::Accepted;
 use crate::metrics::Outcome;
+use crate::store::Signal;
 use frame::Frame;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -96,7 +97,7 @@ async fn receive(receiver: &Receiver, request: Request) -> Result<Accepted, Refu
     let wire = collector.wire();
     let message = collector.finish()?;
     receiver.ingest.metrics.read_body(wire as u64, message.bytes.len() as u64);
-    Ok(receiver.ingest.accept(message).await?)
+    Ok(receiver.ingest.accept(Signal::Traces, message).await?)
 }
 
 fn accept(accepted: &Accepted) -> Response {

@@ -18,6 +18,7 @@ use super::body::{Coding, Collector, next_piece};
 use super::{Ended, Receiver, Refusal, response};
 use crate::ingest::{Accepted, Message, off_the_loop};
 use crate::metrics::Outcome;
+use crate::store::Signal;
 
 /// How a body says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ async fn receive(receiver: &Receiver, encoding: Encoding, request: Request) -> R
     if encoding == Encoding::Json {
         message = translate(message).await?;
     }
-    Ok(receiver.ingest.accept(message).await?)
+    Ok(receiver.ingest.accept(Signal::Traces, message).await?)
 }
 
 /// The protobuf form of a JSON message, which is never longer: it needs at most as much room again.

@@ -27,7 +27,7 @@ use scouter_span::TraceId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::{BoxFuture, Store, StoreError, StoreErrorKind, Written};
+use super::{BoxFuture, Signal, Store, StoreError, StoreErrorKind, Written};
 use failure::closed;
 use readers::Readers;
 use schema::Home;
@@ -102,13 +102,13 @@ impl Held {
 }
 
 impl Embedded {
-    async fn write_request(&self, request: Bytes) -> Result<Written, StoreError> {
+    async fn write_request(&self, signal: Signal, request: Bytes) -> Result<Written, StoreError> {
         let sender = lock(&self.sender).clone().ok_or_else(closed)?;
         // A request larger than all the room waits until it has it for itself.
         let bytes = request.len().clamp(1, self.queue_bytes) as u32;
         let permit = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
-        sender.send(Job { request, answer, _permit: permit }).await.map_err(|_| closed())?;
+        sender.send(Job { signal, request, answer, _permit: permit }).await.map_err(|_| closed())?;
         drop(sender);
         answered.await.map_err(|_| closed())?
     }
@@ -124,8 +124,8 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn write(&self, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>> {
-        Box::pin(self.write_request(request))
+    fn write(&self, signal: Signal, request: Bytes) -> BoxFuture<'_, Result<Written, StoreError>> {
+        Box::pin(self.write_request(signal, request))
     }
 
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Option<Trace>, StoreError>> {

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::batch::{Batch, Memory};
 use super::failure::Failure;
-use crate::store::{StoreError, StoreErrorKind, Written};
+use crate::store::{Signal, StoreError, StoreErrorKind, Written};
 
 /// How many requests may wait in the channel. Their bytes are bounded by the semaphore their permits come from.
 pub(super) const WAITING: usize = 4096;
@@ -21,6 +21,7 @@ const BATCH_BYTES: usize = 16 << 20;
 /// A request, and where its answer goes.
 #[derive(Debug)]
 pub(super) struct Job {
+    pub(super) signal: Signal,
     pub(super) request: Bytes,
     pub(super) answer: oneshot::Sender<Result<Written, StoreError>>,
     /// Gives the request's place in memory back when the job is dropped.
@@ -99,6 +100,11 @@ impl Writer {
         let mut writing = Batch::new(&transaction, memory)?;
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch {
+            if job.signal == Signal::Logs {
+                let message = "records are not stored yet";
+                answers.push(Err(StoreError::new(StoreErrorKind::InvalidRequest, message)));
+                continue;
+            }
             match TraceRequest::parse(&job.request) {
                 Ok(request) => answers.push(Ok(writing.add(request)?)),
                 Err(error) => {
