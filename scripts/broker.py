@@ -2,6 +2,7 @@
 """Provides real message brokers for the tests, the examples and the benchmarks, and runs them.
 
     python scripts/broker.py provision [rabbitmq] [tansu] [kafka]    fetches what is not there yet; without names, all
+    python scripts/broker.py available kafka                         exit status 0 where Java and Maven are there for it
     python scripts/broker.py run rabbitmq [--port N] [--data DIR] [--memory-alarm] [--tls-cert F --tls-key F [--tls-ca F]]
     python scripts/broker.py run tansu    [--port N] [--topic NAME[:PARTITIONS]]... [--partitions N]
     python scripts/broker.py run kafka    [--port N] [--data DIR] [--topic NAME[:PARTITIONS]]... [--partitions N]

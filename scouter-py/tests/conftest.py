@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from brokers import kafka, rabbitmq, tansu  # noqa: F401 - fixtures.
 from opentelemetry import baggage, context, trace
 from support import Kept, Receiver, Server
 

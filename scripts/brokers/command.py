@@ -21,6 +21,11 @@ from brokers.tansu import Tansu
 
 KINDS = {"rabbitmq": RabbitMq, "tansu": Tansu, "kafka": Kafka}
 PROVIDERS = {"rabbitmq": rabbitmq.provide, "tansu": tansu.provide, "kafka": kafka.provide}
+VERSIONS = {
+    "rabbitmq": "RabbitMQ",
+    "tansu": f"Tansu of {tansu.WHEEL} {tansu.VERSION}",
+    "kafka": f"Apache Kafka {kafka.VERSION}",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked = _parse(arguments)
     try:
+        if asked.command == "available":
+            return 0 if kafka.missing() is None else 1
         return _provision(asked.kinds) if asked.command == "provision" else _run(asked)
     except (cache.Unavailable, Failed, OSError) as error:
         cache.say(f"broker {getattr(asked, 'kind', '')}: {error}")
@@ -41,6 +48,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     provision = commands.add_parser("provision", help="fetch what is not there yet")
     provision.add_argument("kinds", nargs="*", choices=[*KINDS, []])
+    available = commands.add_parser("available", help="exit status 0 where Apache Kafka can be had")
+    available.add_argument("kind", choices=["kafka"])
     run = commands.add_parser("run", help="run one, and obey lines on the standard input")
     run.add_argument("kind", choices=list(KINDS))
     run.add_argument("--port", type=int)
@@ -62,6 +71,7 @@ def _provision(kinds: Sequence[str]) -> int:
             cache.say(f"LEFT OUT: Apache Kafka, the tests use Tansu alone: {lacks}")
             continue
         PROVIDERS[kind]()
+        cache.say(f"here: {VERSIONS[kind]}")
     return 0
 
 

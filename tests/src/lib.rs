@@ -3,6 +3,7 @@
 //! Each check is a plain function from what it is given to a list of complaints, so that it can be shown to complain
 //! about a bad input in memory (beside the code) before it is asked about the real tree (in `tests/`).
 
+pub mod broker;
 pub mod code;
 pub mod compliance;
 pub mod files;
