@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 import subprocess
 import uuid
@@ -15,12 +14,14 @@ from brokers.options import Options
 from brokers.process import HOST, Failed, Process, environment, free_port
 
 VERSION = "4.4.0"
+LOG = "2.25.5"  # Of the log4j that Kafka brings: what writes its log.
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>tests</groupId><artifactId>broker</artifactId><version>1</version>
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
+    <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>{LOG}</version></dependency>
   </dependencies>
 </project>
 """
@@ -52,7 +53,7 @@ def provide() -> Path:
     lacks = missing()
     if lacks is not None:
         raise cache.Unavailable(f"Apache Kafka {VERSION} needs what this machine lacks: {lacks}")
-    return cache.provide(f"kafka-{VERSION}", 20, _fetch)
+    return cache.provide(f"kafka-{VERSION}-log4j-{LOG}", 20, _fetch)
 
 
 def _fetch(folder: Path) -> None:
@@ -74,7 +75,7 @@ class Kafka:
         self.controller, self.inside = free_port(), free_port()
         self.home = provide()
         self.settings = options.data / "server.properties"
-        self.username, self.password = "scouter", secrets.token_hex(12)
+        self.username, self.password = "scouter", options.secret()
         self.settings.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         self._format()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,3 +22,10 @@ class Options:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+
+    def secret(self) -> str:
+        """The password of the broker's user: made up once, and kept with the data, which remember it."""
+        place = self.data / "password"
+        if not place.exists():
+            place.write_text(secrets.token_hex(12))
+        return place.read_text()

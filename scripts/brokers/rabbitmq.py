@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import socket
 from pathlib import Path
@@ -65,6 +64,9 @@ def _unpack(folder: Path) -> None:
         raise cache.Unavailable(f"RabbitMQ is not here and cannot be fetched: {error}\n{WAY_OUT}") from error
     for package in packages.glob("*.deb"):
         cache.run(["dpkg-deb", "--extract", str(package), str(folder)])
+    erlang = folder / "usr/lib/erlang"
+    test = [str(erlang / "bin/erl"), "-noshell", "-eval", "ok = crypto:start(), halt()."]
+    cache.run(test, env=environment(ERL_ROOTDIR=str(erlang)))  # A library that lacks is found now, with its name.
     shutil.rmtree(apt)
     shutil.rmtree(packages)
 
@@ -78,7 +80,7 @@ class RabbitMq:
         self.programs = provide()
         self.epmd_port, self.between_nodes = free_port(), free_port()
         self.tls_port = free_port() if options.tls_cert else None
-        self.username, self.password = "scouter", secrets.token_hex(12)
+        self.username, self.password = "scouter", options.secret()
         self.mapper: Process | None = None
         self._settle()
 
