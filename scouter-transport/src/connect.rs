@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::grpc::GrpcConfig;
 use crate::http::HttpConfig;
+use crate::kafka::KafkaConfig;
 use crate::memory::Memory;
 use crate::transport::Transport;
 
@@ -14,6 +15,8 @@ pub enum Config {
     Http(HttpConfig),
     /// OTLP over gRPC; needs the cargo feature `grpc`.
     Grpc(GrpcConfig),
+    /// OTLP over Kafka; needs the cargo feature `kafka`.
+    Kafka(KafkaConfig),
     /// Into this memory. Keep a clone to look at it; closing the transport leaves it open.
     Memory(Memory),
 }
@@ -27,6 +30,12 @@ impl From<HttpConfig> for Config {
 impl From<GrpcConfig> for Config {
     fn from(config: GrpcConfig) -> Self {
         Self::Grpc(config)
+    }
+}
+
+impl From<KafkaConfig> for Config {
+    fn from(config: KafkaConfig) -> Self {
+        Self::Kafka(config)
     }
 }
 
@@ -52,11 +61,15 @@ pub fn connect(config: impl Into<Config>) -> Result<Box<dyn Transport>, Error> {
         Config::Grpc(config) => Ok(Box::new(crate::grpc::Grpc::new(config)?)),
         #[cfg(not(feature = "grpc"))]
         Config::Grpc(_) => Err(switched_off("gRPC", "grpc")),
+        #[cfg(feature = "kafka")]
+        Config::Kafka(config) => Ok(Box::new(crate::kafka::Kafka::new(config)?)),
+        #[cfg(not(feature = "kafka"))]
+        Config::Kafka(_) => Err(switched_off("Kafka", "kafka")),
         Config::Memory(memory) => Ok(Box::new(memory.transport())),
     }
 }
 
-#[cfg(not(all(feature = "http", feature = "grpc")))]
+#[cfg(not(all(feature = "http", feature = "grpc", feature = "kafka")))]
 fn switched_off(transport: &str, feature: &str) -> Error {
     let reason = format!("{transport} is not built in: enable the cargo feature `{feature}`");
     Error::new(crate::error::ErrorKind::Unsupported, reason)
@@ -80,6 +93,9 @@ mod tests {
             if cfg!(feature = "grpc") { "made" } else { "gRPC is not built in: enable the cargo feature `grpc`" };
         assert_eq!(outcome(HttpConfig::new(endpoint.clone())), http);
         assert_eq!(outcome(GrpcConfig::new(endpoint)), grpc);
+        let kafka =
+            if cfg!(feature = "kafka") { "made" } else { "Kafka is not built in: enable the cargo feature `kafka`" };
+        assert_eq!(outcome(KafkaConfig::new("localhost:9092")), kafka);
         assert_eq!(outcome(Memory::default()), "made");
     }
 }

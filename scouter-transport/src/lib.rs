@@ -1,8 +1,8 @@
 //! Finished bytes to somewhere.
 //!
 //! A [`Transport`] brings [`Payload`]s, which are OTLP requests already encoded, to a far end: over
-//! [HTTP](http), over [gRPC](grpc) or into [memory]. Nothing here knows what a span is, and nothing here retries
-//! unless it is wrapped into [`Retry`].
+//! [HTTP](http), over [gRPC](grpc), over [Kafka](kafka) or into [memory]. Nothing here knows what a span is, and
+//! nothing here retries unless it is wrapped into [`Retry`].
 //!
 //! ```
 //! use scouter_transport::{Endpoint, connect, http::HttpConfig};
@@ -19,6 +19,7 @@
 //!
 //! * `http`: [`http::Http`](http).
 //! * `grpc`: [`grpc::Grpc`](grpc).
+//! * `kafka`: [`kafka::Kafka`](kafka); `kafka-tls` adds TLS and user names with the OpenSSL of the system.
 //! * `json`: [`json`], the JSON form of OTLP. Comes with `http`.
 //! * `conformance`: the suite that every transport passes, for tests of transports made elsewhere.
 //!
@@ -42,12 +43,13 @@ mod headers;
 pub mod http;
 #[cfg(feature = "json")]
 pub mod json;
+pub mod kafka;
 pub mod memory;
 mod payload;
 mod tls;
 mod traffic;
 mod transport;
-#[cfg(any(feature = "http", feature = "grpc", feature = "json"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "json", feature = "kafka"))]
 mod wire;
 mod wrap;
 

@@ -1,7 +1,7 @@
 //! What goes out and what comes back.
 
 use std::fmt;
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "kafka"))]
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -90,6 +90,9 @@ pub struct Payload {
     /// What the first send made of `body`, for the tries after it. Clones share it.
     #[cfg(any(feature = "http", feature = "grpc"))]
     ready: Arc<OnceLock<Ready>>,
+    /// What Kafka has acknowledged of `body`, for the tries after the first. Clones share it.
+    #[cfg(feature = "kafka")]
+    pub(crate) progress: Arc<OnceLock<Arc<crate::kafka::Progress>>>,
 }
 
 /// How a body travels.
@@ -137,6 +140,8 @@ impl Payload {
             items,
             #[cfg(any(feature = "http", feature = "grpc"))]
             ready: Arc::default(),
+            #[cfg(feature = "kafka")]
+            progress: Arc::default(),
         }
     }
 

@@ -30,6 +30,18 @@ impl TlsConfig {
         self.client = Some((chain_pem.into(), key_pem.into()));
         self
     }
+
+    /// The certificates to trust, where they are not the system's.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn ca_pem(&self) -> Option<&[u8]> {
+        self.ca.as_deref()
+    }
+
+    /// The certificate chain to show, and its private key.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn client_pem(&self) -> Option<(&[u8], &[u8])> {
+        self.client.as_ref().map(|(chain, key)| (&chain[..], &key[..]))
+    }
 }
 
 impl fmt::Debug for TlsConfig {

@@ -18,6 +18,12 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
+    /// What has not been read yet.
+    #[cfg(feature = "kafka")]
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     fn field(&mut self) -> Option<(u64, Value<'a>)> {
         let tag = self.varint()?;
         let value = match tag & 7 {
@@ -69,7 +75,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Writes a varint.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "kafka"))]
 pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

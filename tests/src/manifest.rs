@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml_edit::{Document, Item, Table, TableLike};
 
 /// Features that mean the same in every crate that has them.
-pub const SHARED_FEATURES: &[&str] = &["http", "grpc", "kafka", "rabbitmq", "full"];
+pub const SHARED_FEATURES: &[&str] = &["http", "grpc", "kafka", "kafka-tls", "rabbitmq", "full"];
 
 /// Features of one crate only, because no other crate has anything to switch.
 pub const OWN_FEATURES: &[(&str, &str)] = &[
