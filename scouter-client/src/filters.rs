@@ -1,6 +1,8 @@
-//! Which traces are wanted.
+//! Which traces, records and tags are wanted.
 
 mod parse;
+mod records;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,16 +13,19 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// How many traces a page has when nobody says.
+pub use records::RecordFilters;
+pub use tags::{DEFAULT_TAGS, MAX_TAGS, TagFilters};
+
+/// How many traces, or records, a page has when nobody says.
 pub const DEFAULT_LIMIT: u32 = 100;
 
-/// The most traces a page can have.
+/// The most traces, or records, a page can have.
 pub const MAX_LIMIT: u32 = 1000;
 
 /// The attribute that holds a tag, before the tag's own name.
 pub const TAG_PREFIX: &str = "scouter.tag.";
 
-/// The attribute that holds the entity a span belongs to.
+/// The attribute that holds the entity a span or a record belongs to.
 pub const ENTITY_ATTRIBUTE: &str = "scouter.entity";
 
 /// Which traces are wanted. A trace is wanted when all of these hold; what is `None` or empty holds for every trace.
@@ -85,10 +90,7 @@ impl TraceFilters {
     /// # Errors
     /// The first filter that is out of its range or contradicts another one. The cursor is left to the store that made it.
     pub fn validate(&self) -> Result<(), FilterError> {
-        if let Some(limit) = self.limit.filter(|limit| !(1..=MAX_LIMIT).contains(limit)) {
-            let expected = format!("give a number from 1 to {MAX_LIMIT}, and go on with the cursor for more");
-            return Err(FilterError::new("limit", limit, expected));
-        }
+        check_limit(self.limit, MAX_LIMIT)?;
         for (field, value) in [("min_duration_ms", self.min_duration_ms), ("max_duration_ms", self.max_duration_ms)] {
             if let Some(value) = value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
                 return Err(FilterError::new(field, value, "give milliseconds, 0 or more"));
@@ -100,13 +102,7 @@ impl TraceFilters {
             let expected = format!("give at most the {max} of max_duration_ms, or raise that");
             return Err(FilterError::new("min_duration_ms", min, expected));
         }
-        if let (Some(start), Some(end)) = (self.start_time, self.end_time)
-            && start > end
-        {
-            let expected = format!("give at most the {end} of end_time, or raise that");
-            return Err(FilterError::new("start_time", start, expected));
-        }
-        Ok(())
+        check_times(self.start_time, self.end_time)
     }
 
     /// Reads filters from a JSON object, the body of a search.
@@ -125,7 +121,8 @@ impl TraceFilters {
     pub fn from_query<K: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, FilterError> {
-        parse::query(pairs)
+        const JSON: [&str; 6] = ["has_errors", "min_duration_ms", "max_duration_ms", "limit", "attributes", "tags"];
+        parse::object(&parse::query(pairs, &JSON, &["trace_ids"])?)
     }
 
     /// How many traces to return.
@@ -138,6 +135,23 @@ impl FilterError {
     /// A filter with a value it cannot have.
     pub fn new(field: impl Into<String>, value: impl Into<Value>, expected: impl Into<String>) -> Self {
         Self { field: field.into(), value: shortened(&value.into()), expected: expected.into() }
+    }
+}
+
+fn check_limit(limit: Option<u32>, most: u32) -> Result<(), FilterError> {
+    match limit.filter(|limit| !(1..=most).contains(limit)) {
+        Some(limit) => Err(FilterError::new("limit", limit, format!("give a number from 1 to {most}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_times(start: Option<u64>, end: Option<u64>) -> Result<(), FilterError> {
+    match (start, end) {
+        (Some(start), Some(end)) if start > end => {
+            let expected = format!("give at most the {end} of end_time, or raise that");
+            Err(FilterError::new("start_time", start, expected))
+        }
+        _ => Ok(()),
     }
 }
 

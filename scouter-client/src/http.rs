@@ -1,4 +1,4 @@
-//! The HTTP client: asks a Scouter server for traces.
+//! The HTTP client: asks a Scouter server for traces, records and tags.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use scouter_span::TraceId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, ErrorKind, Span, Trace, TraceFilters, TracePage};
+use crate::{Error, ErrorKind, RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
 
 /// The largest answer that is read.
 const ANSWER_LIMIT: usize = 512 << 20;
@@ -123,6 +123,22 @@ impl Client {
     /// See [`ErrorKind`].
     pub async fn services(&self) -> Result<Vec<String>, Error> {
         self.ask(Method::GET, "/api/v1/services", None::<&()>).await
+    }
+
+    /// Records that satisfy the filters, newest first, a page at a time.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn records(&self, filters: &RecordFilters) -> Result<RecordPage, Error> {
+        self.ask(Method::POST, "/api/v1/records", Some(filters)).await
+    }
+
+    /// The tags of spans and records with each of their values: by key, the values that most traces and records have first.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn tags(&self, filters: &TagFilters) -> Result<Vec<Tag>, Error> {
+        self.ask(Method::POST, "/api/v1/tags", Some(filters)).await
     }
 
     async fn ask<T: DeserializeOwned>(

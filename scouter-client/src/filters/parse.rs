@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use scouter_span::TraceId;
 use scouter_span::view::StatusCode;
+use scouter_span::{SpanId, TraceId};
 use serde_json::{Map, Value};
 
 use super::{FilterError, TraceFilters};
@@ -29,51 +29,59 @@ pub(super) fn object(object: &Map<String, Value>) -> Result<TraceFilters, Filter
             "attributes" => filters.attributes = map(name, value)?.clone(),
             "tags" => filters.tags = tags(name, value)?,
             "entity_uid" => filters.entity_uid = Some(text(name, value)?),
-            "limit" => filters.limit = Some(limit(name, value)?),
+            "limit" => filters.limit = Some(limit(name, value, super::MAX_LIMIT)?),
             "cursor" => filters.cursor = Some(text(name, value)?),
-            _ => return Err(wrong(name, value, format!("there is no such filter; there are {FIELDS}"))),
+            _ => return Err(unknown(name, value, FIELDS)),
         }
     }
     filters.validate()?;
     Ok(filters)
 }
 
-/// Turns the texts of a query into the JSON they stand for, field by field.
+/// Turns the texts of a query into the JSON they stand for, field by field. Fields named in `json` are JSON, those in `lists` are
+/// texts separated by commas, or given several times.
 pub(super) fn query<K: AsRef<str>, V: AsRef<str>>(
     pairs: impl IntoIterator<Item = (K, V)>,
-) -> Result<TraceFilters, FilterError> {
+    json: &[&str],
+    lists: &[&str],
+) -> Result<Map<String, Value>, FilterError> {
     let mut fields = Map::new();
-    let mut ids = Vec::new();
     for (name, text) in pairs {
         let (name, text) = (name.as_ref(), text.as_ref());
-        let value = match name {
-            "trace_ids" => {
-                ids.extend(text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(Value::from));
-                continue;
-            }
-            // A form sends the fields a person left empty; they ask for nothing.
-            _ if text.is_empty() => continue,
-            "has_errors" | "min_duration_ms" | "max_duration_ms" | "limit" | "attributes" | "tags" => {
-                serde_json::from_str(text).unwrap_or_else(|_| text.into())
-            }
-            _ => text.into(),
+        // A form sends the fields a person left empty; they ask for nothing.
+        if text.is_empty() {
+            continue;
+        }
+        if lists.contains(&name) {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from);
+            let list = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+            list.as_array_mut().into_iter().for_each(|list| list.extend(items.clone()));
+            continue;
+        }
+        let value = match json.contains(&name) {
+            true => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+            false => text.into(),
         };
         if fields.contains_key(name) {
             return Err(wrong(name, &value, "it is given twice; give it once"));
         }
         fields.insert(name.to_owned(), value);
     }
-    if !ids.is_empty() {
-        fields.insert("trace_ids".to_owned(), ids.into());
-    }
-    object(&fields)
+    // A list of nothing but commas asks for nothing, too.
+    fields
+        .retain(|name, value| !lists.contains(&name.as_str()) || value.as_array().is_some_and(|list| !list.is_empty()));
+    Ok(fields)
+}
+
+pub(super) fn unknown(name: &str, value: &Value, fields: &str) -> FilterError {
+    wrong(name, value, format!("there is no such filter; there are {fields}"))
 }
 
 fn wrong(name: &str, value: &Value, expected: impl Into<String>) -> FilterError {
     FilterError::new(name, value.clone(), expected)
 }
 
-fn text(name: &str, value: &Value) -> Result<String, FilterError> {
+pub(super) fn text(name: &str, value: &Value) -> Result<String, FilterError> {
     value.as_str().map(str::to_owned).ok_or_else(|| wrong(name, value, "give a text"))
 }
 
@@ -81,9 +89,14 @@ fn truth(name: &str, value: &Value) -> Result<bool, FilterError> {
     value.as_bool().ok_or_else(|| wrong(name, value, "give true or false"))
 }
 
-fn trace_id(name: &str, value: &Value) -> Result<TraceId, FilterError> {
+pub(super) fn trace_id(name: &str, value: &Value) -> Result<TraceId, FilterError> {
     let id = value.as_str().and_then(|text| text.parse().ok());
     id.ok_or_else(|| wrong(name, value, "give 32 hexadecimal digits that are not all zero"))
+}
+
+pub(super) fn span_id(name: &str, value: &Value) -> Result<SpanId, FilterError> {
+    let id = value.as_str().and_then(|text| text.parse().ok());
+    id.ok_or_else(|| wrong(name, value, "give 16 hexadecimal digits that are not all zero"))
 }
 
 fn trace_ids(name: &str, value: &Value) -> Result<Vec<TraceId>, FilterError> {
@@ -102,7 +115,7 @@ fn status(name: &str, value: &Value) -> Result<StatusCode, FilterError> {
     code.ok_or_else(|| wrong(name, value, "give UNSET, OK or ERROR, or its number 0, 1 or 2"))
 }
 
-fn time(name: &str, value: &Value) -> Result<u64, FilterError> {
+pub(super) fn time(name: &str, value: &Value) -> Result<u64, FilterError> {
     // As in OTLP's JSON form a text of digits will do: not every language can write such a number.
     let time = value.as_u64().or_else(|| value.as_str()?.parse().ok());
     time.ok_or_else(|| wrong(name, value, "give whole nanoseconds since 1970-01-01T00:00:00Z, 0 or more"))
@@ -112,16 +125,16 @@ fn milliseconds(name: &str, value: &Value) -> Result<f64, FilterError> {
     value.as_f64().ok_or_else(|| wrong(name, value, "give milliseconds, 0 or more"))
 }
 
-fn limit(name: &str, value: &Value) -> Result<u32, FilterError> {
+pub(super) fn limit(name: &str, value: &Value, most: u32) -> Result<u32, FilterError> {
     let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
-    limit.ok_or_else(|| wrong(name, value, format!("give a whole number from 1 to {}", super::MAX_LIMIT)))
+    limit.ok_or_else(|| wrong(name, value, format!("give a whole number from 1 to {most}")))
 }
 
-fn map<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, FilterError> {
+pub(super) fn map<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, FilterError> {
     value.as_object().ok_or_else(|| wrong(name, value, "give a JSON object of names and values"))
 }
 
-fn tags(name: &str, value: &Value) -> Result<BTreeMap<String, String>, FilterError> {
+pub(super) fn tags(name: &str, value: &Value) -> Result<BTreeMap<String, String>, FilterError> {
     let entries = map(name, value)?.iter();
     entries.map(|(tag, value)| Ok((tag.clone(), text(&format!("{name}.{tag}"), value)?))).collect()
 }
@@ -172,8 +185,12 @@ mod tests {
             "service_name": "200", "has_errors": true, "status_code": "ERROR", "start_time": 5, "min_duration_ms": 1.5,
             "trace_ids": [id], "attributes": {"http.status": 200}, "tags": {"env": "prod"}, "limit": 3,
         });
-        assert_eq!(query(pairs).unwrap(), parse(json).unwrap());
-        assert_eq!(query([("limit", "1"), ("limit", "2")]).unwrap_err().field, "limit");
+        assert_eq!(TraceFilters::from_query(pairs).unwrap(), parse(json).unwrap());
+        assert_eq!(TraceFilters::from_query([("limit", "1"), ("limit", "2")]).unwrap_err().field, "limit");
+        let several =
+            TraceFilters::from_query([("trace_ids", &*format!("{id}, {id}")), ("trace_ids", id), ("trace_ids", ",")]);
+        assert_eq!(several.unwrap().trace_ids.unwrap().len(), 3);
+        assert_eq!(TraceFilters::from_query([("trace_ids", ",")]).unwrap(), TraceFilters::default());
     }
 
     #[test]
