@@ -5,6 +5,7 @@ use crate::grpc::GrpcConfig;
 use crate::http::HttpConfig;
 use crate::kafka::KafkaConfig;
 use crate::memory::Memory;
+use crate::rabbitmq::RabbitMqConfig;
 use crate::transport::Transport;
 
 /// The settings of any transport, whether this build has it or not. The list may grow.
@@ -17,6 +18,8 @@ pub enum Config {
     Grpc(GrpcConfig),
     /// OTLP over Kafka; needs the cargo feature `kafka`.
     Kafka(KafkaConfig),
+    /// OTLP through RabbitMQ; needs the cargo feature `rabbitmq`.
+    RabbitMq(RabbitMqConfig),
     /// Into this memory. Keep a clone to look at it; closing the transport leaves it open.
     Memory(Memory),
 }
@@ -36,6 +39,12 @@ impl From<GrpcConfig> for Config {
 impl From<KafkaConfig> for Config {
     fn from(config: KafkaConfig) -> Self {
         Self::Kafka(config)
+    }
+}
+
+impl From<RabbitMqConfig> for Config {
+    fn from(config: RabbitMqConfig) -> Self {
+        Self::RabbitMq(config)
     }
 }
 
@@ -65,11 +74,15 @@ pub fn connect(config: impl Into<Config>) -> Result<Box<dyn Transport>, Error> {
         Config::Kafka(config) => Ok(Box::new(crate::kafka::Kafka::new(config)?)),
         #[cfg(not(feature = "kafka"))]
         Config::Kafka(_) => Err(switched_off("Kafka", "kafka")),
+        #[cfg(feature = "rabbitmq")]
+        Config::RabbitMq(config) => Ok(Box::new(crate::rabbitmq::RabbitMq::new(config)?)),
+        #[cfg(not(feature = "rabbitmq"))]
+        Config::RabbitMq(_) => Err(switched_off("RabbitMQ", "rabbitmq")),
         Config::Memory(memory) => Ok(Box::new(memory.transport())),
     }
 }
 
-#[cfg(not(all(feature = "http", feature = "grpc", feature = "kafka")))]
+#[cfg(not(all(feature = "http", feature = "grpc", feature = "kafka", feature = "rabbitmq")))]
 fn switched_off(transport: &str, feature: &str) -> Error {
     let reason = format!("{transport} is not built in: enable the cargo feature `{feature}`");
     Error::new(crate::error::ErrorKind::Unsupported, reason)
@@ -96,6 +109,11 @@ mod tests {
         let kafka =
             if cfg!(feature = "kafka") { "made" } else { "Kafka is not built in: enable the cargo feature `kafka`" };
         assert_eq!(outcome(KafkaConfig::new("localhost:9092")), kafka);
+        let rabbitmq = match cfg!(feature = "rabbitmq") {
+            true => "made",
+            false => "RabbitMQ is not built in: enable the cargo feature `rabbitmq`",
+        };
+        assert_eq!(outcome(RabbitMqConfig::new("localhost")), rabbitmq);
         assert_eq!(outcome(Memory::default()), "made");
     }
 }

@@ -1,8 +1,8 @@
 //! Finished bytes to somewhere.
 //!
 //! A [`Transport`] brings [`Payload`]s, which are OTLP requests already encoded, to a far end: over
-//! [HTTP](http), over [gRPC](grpc), over [Kafka](kafka) or into [memory]. Nothing here knows what a span is, and
-//! nothing here retries unless it is wrapped into [`Retry`].
+//! [HTTP](http), over [gRPC](grpc), over [Kafka](kafka), through [RabbitMQ](rabbitmq) or into [memory]. Nothing
+//! here knows what a span is, and nothing here retries unless it is wrapped into [`Retry`].
 //!
 //! ```
 //! use scouter_transport::{Endpoint, connect, http::HttpConfig};
@@ -20,6 +20,7 @@
 //! * `http`: [`http::Http`](http).
 //! * `grpc`: [`grpc::Grpc`](grpc).
 //! * `kafka`: [`kafka::Kafka`](kafka); `kafka-tls` adds TLS and user names with the OpenSSL of the system.
+//! * `rabbitmq`: [`rabbitmq::RabbitMq`](rabbitmq), and `amqp`, the client underneath.
 //! * `json`: [`json`], the JSON form of OTLP. Comes with `http`.
 //! * `conformance`: the suite that every transport passes, for tests of transports made elsewhere.
 //!
@@ -28,6 +29,8 @@
 //! Every transport is a folder with the same files: `config.rs`, which is always built, and `sender.rs` with what it
 //! takes, which comes with its feature. Wrappers live in `wrap`.
 
+#[cfg(feature = "rabbitmq")]
+pub mod amqp;
 #[cfg(any(feature = "http", feature = "grpc"))]
 mod answer;
 mod compression;
@@ -46,6 +49,7 @@ pub mod json;
 pub mod kafka;
 pub mod memory;
 mod payload;
+pub mod rabbitmq;
 mod tls;
 mod traffic;
 mod transport;

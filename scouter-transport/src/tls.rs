@@ -53,11 +53,10 @@ impl fmt::Debug for TlsConfig {
     }
 }
 
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "rabbitmq"))]
 mod build {
     use std::sync::Arc;
 
-    use hyper_rustls::ConfigBuilderExt as _;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::{ClientConfig, RootCertStore};
@@ -83,10 +82,7 @@ mod build {
             let builder = match (&self.ca, fallback) {
                 (Some(pem), _) => builder.with_root_certificates(roots(pem)?),
                 (None, Fallback::Nobody) => builder.with_root_certificates(RootCertStore::empty()),
-                (None, Fallback::System) => builder.with_native_roots().map_err(|error| {
-                    let reason = "the system has no root certificates: install them or give a CA certificate";
-                    Error::new(ErrorKind::Tls, reason).with_source(error)
-                })?,
+                (None, Fallback::System) => builder.with_root_certificates(native_roots()?),
             };
             let Some((chain, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
             let chain = certificates(chain, "client certificate")?;
@@ -101,6 +97,23 @@ mod build {
                 Error::new(ErrorKind::Config, reason).with_source(error)
             })
         }
+    }
+
+    fn native_roots() -> Result<RootCertStore, Error> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let error = Error::new(
+                ErrorKind::Tls,
+                "the system has no root certificates: install them or give a CA certificate",
+            );
+            return Err(match found.errors.into_iter().next() {
+                Some(source) => error.with_source(source),
+                None => error,
+            });
+        }
+        Ok(roots)
     }
 
     fn roots(pem: &[u8]) -> Result<RootCertStore, Error> {
@@ -125,11 +138,11 @@ mod build {
     }
 }
 
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "rabbitmq"))]
 pub(crate) use build::Fallback;
 
 #[cfg(test)]
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "rabbitmq"))]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
