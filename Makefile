@@ -13,7 +13,7 @@ export PYO3_PYTHON := $(CURDIR)/$(VENV_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# `http`, `grpc`, ...: how the example's services send their spans.
+# `http`, `grpc`, `kafka` or `rabbitmq`: how the example's services send their spans.
 TRANSPORT ?= http
 
 # What a wheel is made of. `find` and not git, so that files that are not committed yet count.
@@ -28,7 +28,7 @@ WITHOUT_BINDING := --workspace --exclude scouter-py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-machine setup build example.tracing example.tracing.hello example.tracing.goodbye \
+.PHONY: help check-machine setup brokers build example.tracing example.tracing.hello example.tracing.goodbye \
 	example.tracing.orchestrator test lint lint.rust lint.python test.rust test.features test.docs test.fuzz \
 	test.benches test.python test.examples test.licences test.interop bench format clean
 
@@ -49,6 +49,10 @@ $(SETUP_STAMP): scripts/requirements-dev.txt | check-machine
 		$(VENV_PYTHON) -m pip install --quiet --upgrade --requirement scripts/requirements-dev.txt
 	@touch $@
 
+# Into the user's cache, so that a fresh clone has them already. The tests start and end them by themselves.
+brokers: check-machine ## fetch the message brokers of the tests: RabbitMQ, Tansu, Apache Kafka (a minute, once)
+	$(STEP) "looking whether the message brokers are there" $(PYTHON) scripts/broker.py provision
+
 build: $(BUILD_STAMP) ## build the wheel in release mode and install it in .venv (minutes, once)
 
 $(BUILD_STAMP): $(SETUP_STAMP) $(WHEEL_SOURCES) scripts/build-wheel.sh
@@ -58,7 +62,7 @@ $(BUILD_STAMP): $(SETUP_STAMP) $(WHEEL_SOURCES) scripts/build-wheel.sh
 
 # --- examples ---------------------------------------------------------------------------------------------------------
 
-example.tracing: build ## three services, one trace, printed as a tree; TRANSPORT=grpc sends over gRPC
+example.tracing: build ## three services, one trace, printed as a tree; TRANSPORT=grpc, kafka or rabbitmq: another way
 	$(STEP) "running the tracing example over $(TRANSPORT)" \
 		env SCOUTER_TRANSPORT=$(TRANSPORT) PATH="$(CURDIR)/$(VENV)/bin:$(PATH)" bash examples/tracing/run_example.sh
 
@@ -107,7 +111,7 @@ lint.python: build ## ruff, mypy --strict and stubtest
 	$(STEP) "stubtest: the stubs against the built module" \
 		scripts/in.sh scouter-py $(CURDIR)/$(VENV_PYTHON) -m mypy.stubtest scouter._scouter
 
-test.rust: setup ## the tests of all crates, all features
+test.rust: setup brokers ## the tests of all crates, all features
 	$(STEP) "testing the crates (some minutes the first time)" scripts/test-rust.sh $(WITHOUT_BINDING) --all-features
 
 test.features: check-machine ## every crate by itself, and with each single feature
@@ -128,12 +132,14 @@ test.licences: check-machine ## licences and advisories of the dependencies, whe
 	$(STEP) "licences, sources and advisories" scripts/optional.sh "cargo deny" "cargo install cargo-deny" \
 		cargo deny --all-features check licenses bans sources
 
-test.python: build ## the tests of the Python package
+test.python: build brokers ## the tests of the Python package
 	$(STEP) "testing the Python package" scripts/in.sh scouter-py $(CURDIR)/$(VENV_PYTHON) -m pytest
 
-test.examples: build ## the tracing example over HTTP and over gRPC
+test.examples: build brokers ## the tracing example over HTTP, gRPC, Kafka and RabbitMQ
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=http
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=grpc
+	@$(MAKE) --no-print-directory example.tracing TRANSPORT=kafka
+	@$(MAKE) --no-print-directory example.tracing TRANSPORT=rabbitmq
 
 # Not part of `make test`: the collector is built from source by its own builder, which takes minutes and Go.
 test.interop: build ## the collector of the OpenTelemetry project as the other end (needs Go; minutes, once)

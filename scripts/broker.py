@@ -21,7 +21,7 @@ standard input and answers each with one line of JSON, `{"ok": "kill"}` or `{"er
     alarm     RabbitMQ is out of memory: it        calm      the end of the alarm
               blocks who publishes
 
-At the end of its input, on SIGTERM, and when it is killed itself, everything that it started ends too. What it fetches
+At the end of its input (with `--stay` it reads none), on SIGTERM, and when it is killed itself, everything that it started ends too. What it fetches
 is kept in `${XDG_CACHE_HOME:-~/.cache}/scouter/brokers`. Needs nothing but Python 3.10 and, by broker: Debian or an
 installed rabbitmq-server; pip; Java 17 and Maven.
 """

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from brokers import cache, kafka, rabbitmq, tansu
@@ -60,6 +60,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     run.add_argument("--message-bytes", type=int)
     run.add_argument("--sasl", choices=list(kafka.MECHANISMS))
     run.add_argument("--memory-alarm", action="store_true")
+    run.add_argument("--stay", action="store_true", help="read no orders: run until SIGTERM")
     for name in ("--tls-cert", "--tls-key", "--tls-ca"):
         run.add_argument(name, type=lambda path: Path(path).resolve())
     return parser.parse_args(arguments)
@@ -94,7 +95,7 @@ def _run(asked: argparse.Namespace) -> int:
             tls_key=asked.tls_key,
             tls_ca=asked.tls_ca,
         )
-        Session(asked.kind, options).serve()
+        Session(asked.kind, options).serve([] if asked.stay else sys.stdin)
     return 0
 
 
@@ -119,14 +120,16 @@ class Session:
         self.broker = KINDS[kind](options)
         self.process: Process | None = None
 
-    def serve(self) -> None:
+    def serve(self, orders: Iterable[str]) -> None:
+        """Runs the broker until the orders end; without any, until a signal."""
         try:
             self.process = self.broker.start()
             _answer({"kind": self.kind, "host": HOST, **self._now(), **self.broker.about()})
-            for line in sys.stdin:
-                words = line.split()
-                if words:
+            for line in orders:
+                if words := line.split():
                     self._obey(words)
+            if orders is not sys.stdin:
+                signal.pause()
         finally:
             self._end()
 

@@ -151,6 +151,23 @@ impl Broker {
         self.text("password")
     }
 
+    /// The variables of the environment that say where it is and who may use it: with the prefix `SCOUTER_` for who sends,
+    /// `SCOUTER_SERVER_` for a server that fetches.
+    #[must_use]
+    pub fn settings(&self, prefix: &str) -> Vec<(String, String)> {
+        let port = self.port().to_string();
+        let all: Vec<(&str, String)> = match self.kind {
+            Kind::RabbitMq => vec![
+                ("RABBITMQ_HOST", self.host().to_owned()),
+                ("RABBITMQ_PORT", port),
+                ("RABBITMQ_USERNAME", self.username().to_owned()),
+                ("RABBITMQ_PASSWORD", self.password().to_owned()),
+            ],
+            Kind::Tansu | Kind::Kafka => vec![("KAFKA_BROKERS", self.address())],
+        };
+        all.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect()
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill(&self) {
         self.order("kill");
