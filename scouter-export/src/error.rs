@@ -3,6 +3,10 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use scouter_transport::Signal;
+
+use crate::report::noun;
+
 /// What went wrong. The list may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -29,14 +33,18 @@ pub struct Error {
 #[non_exhaustive]
 pub enum FlushError {
     /// The time was up. What had not been sent by then is still being sent after a flush; after a shutdown it is dropped.
-    #[error("{remaining} spans were still waiting when the time was up")]
+    #[error("{remaining} {} were still waiting when the time was up", noun(*signal))]
     Timeout {
+        /// Whether it is about spans or records.
+        signal: Signal,
         /// The spans that the destination with most left had not dealt with.
         remaining: u64,
     },
     /// Everything has been dealt with, but some spans were dropped on the way.
-    #[error("{dropped} spans did not arrive at {destination}: {reason}")]
+    #[error("{dropped} {} did not arrive at {destination}: {reason}", noun(*signal))]
     Failed {
+        /// Whether it is about spans or records.
+        signal: Signal,
         /// The first destination with losses.
         destination: String,
         /// How many spans it lost while this call waited.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use scouter_transport::{ErrorKind, Status};
+use scouter_transport::{ErrorKind, Signal, Status};
 
 /// One payload brought to its end at one destination, with all its tries
 /// (semantic conventions, `otel.sdk.exporter.operation.duration`).
@@ -12,7 +12,9 @@ use scouter_transport::{ErrorKind, Status};
 pub struct ExportOperation<'a> {
     /// The destination's name.
     pub destination: &'a str,
-    /// How many spans the payload had. When the receiver asked for smaller payloads, every half is an operation.
+    /// Whether it was about spans or records.
+    pub signal: Signal,
+    /// How many spans, or records, the payload had. When the receiver asked for smaller payloads, every half is an operation.
     pub spans: u64,
     /// How many of these the receiver has not taken although it took the payload (OTLP, "Partial Success").
     pub rejected: u64,

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use scouter_transport::Signal;
+
 use crate::stats::DropReason;
 
 /// How long there is silence after a report.
@@ -14,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Where the spans were meant to go; empty when it concerns all destinations.
+    /// Where the spans, or records, were meant to go; empty when it concerns all destinations.
     pub destination: String,
     /// Why spans were dropped; `None` when none were.
     pub reason: Option<DropReason>,
@@ -35,6 +37,14 @@ pub trait Reporter: Send + Sync + fmt::Debug {
 /// Makes an event of the `tracing` crate, level WARN, target `scouter`, of every report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingReporter;
+
+/// What a signal's payloads hold, in the plural.
+pub(crate) const fn noun(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "spans",
+        Signal::Logs => "records",
+    }
+}
 
 /// Lets one report a minute through.
 #[derive(Debug)]

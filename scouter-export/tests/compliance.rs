@@ -19,7 +19,7 @@ use scouter_export::{
 };
 use scouter_span::{Sampler, Scope, SpanSink, TracerProvider};
 use scouter_transport::memory::Memory;
-use scouter_transport::{BoxFuture, Error, ErrorKind, Payload, Receipt, Status, Transport};
+use scouter_transport::{BoxFuture, Error, ErrorKind, Payload, Receipt, Signal, Status, Transport};
 
 /// An exporter, in the words of the SDK and in ours.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,10 @@ fn m059_built_in_span_processors_implement_force_flush() {
     hanging.hold();
     let rig = Rig::new(batches_of(1000), [to("a", &hanging)]);
     rig.spans(1);
-    assert_eq!(rig.pipeline.flush(Duration::from_millis(20)), Err(FlushError::Timeout { remaining: 1 }));
+    assert_eq!(
+        rig.pipeline.flush(Duration::from_millis(20)),
+        Err(FlushError::Timeout { signal: Signal::Traces, remaining: 1 })
+    );
 
     let processor = sdk::Processor::new(Arc::clone(&Rig::new(batches_of(1000), [to("a", &memory())]).pipeline));
     assert!(processor.force_flush().is_ok());

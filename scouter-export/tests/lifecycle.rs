@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use scouter_export::{BatchConfig, DropReason, FlushError, Worker};
-use scouter_transport::RetryPolicy;
+use scouter_transport::{RetryPolicy, Signal};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -34,7 +34,7 @@ fn flush_says_when_the_time_was_too_short() {
     let rig = Rig::new(batches_of(1000), [to("good", &good), to("hanging", &hanging)]);
     rig.spans(3);
     let start = Instant::now();
-    assert_eq!(rig.pipeline.flush(SHORT), Err(FlushError::Timeout { remaining: 3 }));
+    assert_eq!(rig.pipeline.flush(SHORT), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 3 }));
     assert!(start.elapsed() >= SHORT && start.elapsed() < SOON / 4);
     assert_eq!(good.received(), 1);
     // The spans are not lost for that.
@@ -48,7 +48,7 @@ fn flush_says_what_was_lost() {
     let receiver = Scripted::new(|_, _| Err(unavailable()));
     let rig = Rig::new(batches_of(1000), [to("a", &receiver)]);
     rig.spans(3);
-    let Err(FlushError::Failed { destination, dropped, reason }) = rig.pipeline.flush(SOON) else {
+    let Err(FlushError::Failed { destination, dropped, reason, .. }) = rig.pipeline.flush(SOON) else {
         panic!("it is told")
     };
     assert_eq!((destination.as_str(), dropped), ("a", 3));
@@ -83,10 +83,10 @@ fn shutdown_ends_in_time_and_counts_what_is_left() {
     let rig = Rig::new(config, [to("a", &hanging)]);
     rig.spans(5);
     let start = Instant::now();
-    assert_eq!(rig.pipeline.shutdown(SHORT), Err(FlushError::Timeout { remaining: 5 }));
+    assert_eq!(rig.pipeline.shutdown(SHORT), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 5 }));
     assert!(start.elapsed() < SOON / 4);
     rig.until("counted", |stats| stats.destinations[0].dropped[DropReason::Shutdown] == 5);
-    assert_eq!(rig.pipeline.shutdown(SOON), Err(FlushError::Timeout { remaining: 5 }));
+    assert_eq!(rig.pipeline.shutdown(SOON), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 5 }));
     assert_eq!(hanging.received(), 0);
 }
 
@@ -175,11 +175,11 @@ fn a_receiver_that_asks_for_patience_moves_no_deadline() {
     let patient = RetryPolicy::new().max_elapsed(hour * 2);
     let rig = Rig::new(batches_of(5), [to("a", &busy).retry(patient)]);
     rig.spans(7);
-    assert_eq!(rig.pipeline.flush(SHORT), Err(FlushError::Timeout { remaining: 7 }));
+    assert_eq!(rig.pipeline.flush(SHORT), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 7 }));
     // It was tried once, and waits as it was told.
     assert_eq!(rig.stats().destinations[0].requests, 2);
     let start = Instant::now();
-    assert_eq!(rig.pipeline.shutdown(SHORT), Err(FlushError::Timeout { remaining: 7 }));
+    assert_eq!(rig.pipeline.shutdown(SHORT), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 7 }));
     assert!(start.elapsed() < SOON / 4);
     rig.until("counted", |stats| stats.destinations[0].dropped[DropReason::Shutdown] == 7);
     assert_eq!(busy.sends.load(Ordering::Relaxed), 2);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use scouter_export::{DropReason, FlushError};
 use scouter_span::{Ratio, Scope, TraceId};
+use scouter_transport::Signal;
 
 #[test]
 fn a_simple_destination_does_not_wait_for_the_batch_of_the_other() {
@@ -102,7 +103,7 @@ fn a_simple_destination_that_hangs_keeps_its_bound_and_the_equation() {
     let hung = &stats.destinations[0];
     assert_eq!((hung.queued, hung.dropped[DropReason::QueueFull], hung.in_flight, hung.waiting()), (100, 200, 3, 97));
     let short = std::time::Duration::from_millis(20);
-    assert_eq!(rig.pipeline.shutdown(short), Err(FlushError::Timeout { remaining: 100 }));
+    assert_eq!(rig.pipeline.shutdown(short), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 100 }));
     let stats = rig.until("counted", |stats| stats.destinations[0].queued == 0);
     let hung = &stats.destinations[0];
     assert_eq!((hung.dropped[DropReason::Shutdown], hung.failed[DropReason::Shutdown]), (100, 3));

@@ -1,11 +1,11 @@
-//! Spans on a console.
+//! Spans and records on a console.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scouter_span::wire::{FieldValue, Reader, field, len_delimited};
-use scouter_transport::{BoxFuture, Error, ErrorKind, Payload, Receipt, Signal, Transport, json};
+use scouter_transport::{BoxFuture, Error, ErrorKind, Payload, Receipt, Transport, json};
 
 /// Where lines are written. Clones write to the same place, one line at a time.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Writes every span as a line: an OTLP `TracesData` in JSON that holds just this span, with its resource and scope, so
+/// Writes every span as a line: an OTLP `TracesData` in JSON that holds just this span (for a record a `LogsData`), with its resource and scope, so
 /// that each line can be given to any receiver of OTLP.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -50,7 +50,7 @@ impl Console {
     fn print(&self, payload: &Payload) -> Result<(), Error> {
         let mut lines = Vec::with_capacity(payload.body.len() * 3);
         for single in singles(&payload.body) {
-            lines.append(&mut json::encode(Signal::Traces, &single)?);
+            lines.append(&mut json::encode(payload.signal, &single)?);
             lines.push(b'\n');
         }
         self.output.write(&lines).map_err(|error| {
@@ -73,7 +73,7 @@ impl Transport for Console {
     }
 }
 
-/// A request for every span of a request.
+/// A request for every span, or record, of a request. Both have the same frame.
 fn singles(request: &[u8]) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for resource_spans in messages(request, field::request::RESOURCE_SPANS) {

@@ -18,4 +18,12 @@ pub enum Error {
     /// The pipeline could not be made.
     #[error(transparent)]
     Export(#[from] scouter_export::Error),
+    /// A profile cannot be used.
+    #[error("{alias}: {source}")]
+    Profile {
+        /// What the program calls it.
+        alias: String,
+        /// What is wrong with it.
+        source: scouter_queue::Error,
+    },
 }

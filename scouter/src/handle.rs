@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use scouter_export::{FlushError, LocalCapture, Pipeline, Stats, Worker};
 use scouter_span::{Scope, Tracer, TracerProvider};
+use scouter_transport::Signal;
 
 use crate::error::Error;
 
@@ -90,7 +91,12 @@ fn done(processed: bool) -> Result<(), FlushError> {
         return Ok(());
     }
     let reason = "one of them has failed, or was not done in time".to_owned();
-    Err(FlushError::Failed { destination: "the span processors".to_owned(), dropped: 0, reason })
+    Err(FlushError::Failed {
+        signal: Signal::Traces,
+        destination: "the span processors".to_owned(),
+        dropped: 0,
+        reason,
+    })
 }
 
 impl Drop for Scouter {

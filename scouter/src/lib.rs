@@ -28,6 +28,7 @@ mod error;
 mod file;
 mod handle;
 mod propagators;
+pub mod queue;
 mod settings;
 
 pub use attribute::Attributes;

@@ -81,7 +81,7 @@ async fn m150_destinations_do_not_wait_for_each_other() {
     record(&scouter, 3);
 
     // The first hangs. The others have everything all the same.
-    assert!(matches!(flush(&scouter, Duration::from_millis(300)), Err(FlushError::Timeout { remaining: 3 })));
+    assert!(matches!(flush(&scouter, Duration::from_millis(300)), Err(FlushError::Timeout { remaining: 3, .. })));
     assert_eq!(spans(&decoded(&grpc)).len(), 3);
     assert_eq!(json.accepted().len(), 3, "one request for each span");
     let seen: ExportTraceServiceRequest = serde_json::from_slice(&json.accepted()[0].message()).unwrap();

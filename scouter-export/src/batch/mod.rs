@@ -1,4 +1,4 @@
-//! Spans on their way from the queue to the destinations.
+//! Spans, or records, on their way from the queue to the destinations.
 
 mod config;
 mod pending;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use scouter_span::{Resource, Scope};
-use scouter_transport::Payload;
+use scouter_transport::{Payload, Signal};
 
 use crate::queue::Held;
 
@@ -21,7 +21,7 @@ pub(crate) use singles::Singles;
 /// An encoded request. All destinations that take every span share the bytes.
 #[derive(Clone)]
 pub(crate) struct Batch {
-    /// An `ExportTraceServiceRequest`.
+    /// An `ExportTraceServiceRequest`, or an `ExportLogsServiceRequest`, which has the same frame.
     pub(crate) body: Bytes,
     /// The number of its spans, and their bytes without what surrounds them.
     pub(crate) held: Held,
@@ -32,6 +32,7 @@ pub(crate) struct Batch {
 /// What the spans of a batch belong to.
 #[derive(Debug)]
 pub(crate) struct Origin {
+    pub(crate) signal: Signal,
     pub(crate) resource: Resource,
     /// In the order of the `ScopeSpans`.
     pub(crate) scopes: Vec<Arc<Scope>>,
@@ -40,8 +41,8 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(resource: Resource, scopes: Vec<Arc<Scope>>) -> Self {
-        Self { resource, scopes, sending: Mutex::default() }
+    pub(crate) fn new(signal: Signal, resource: Resource, scopes: Vec<Arc<Scope>>) -> Self {
+        Self { signal, resource, scopes, sending: Mutex::default() }
     }
 }
 
@@ -59,7 +60,10 @@ impl Batch {
     pub(crate) fn payload(&self) -> Arc<Payload> {
         let mut sending = self.origin.sending.lock().unwrap_or_else(PoisonError::into_inner);
         sending.upgrade().unwrap_or_else(|| {
-            let payload = Arc::new(Payload::traces(self.body.clone(), self.items()));
+            let payload = Arc::new(match self.origin.signal {
+                Signal::Traces => Payload::traces(self.body.clone(), self.items()),
+                Signal::Logs => Payload::logs(self.body.clone(), self.items()),
+            });
             *sending = Arc::downgrade(&payload);
             payload
         })
@@ -79,10 +83,10 @@ mod tests {
 
     #[test]
     fn those_who_send_at_the_same_time_share_a_payload() {
-        let origin = Arc::new(Origin::new(Resource::new(&[], ""), Vec::new()));
+        let origin = Arc::new(Origin::new(Signal::Logs, Resource::new(&[], ""), Vec::new()));
         let batch = Batch { body: Bytes::from_static(b"spans"), held: Held { items: 2, bytes: 5 }, origin };
         let first = batch.payload();
-        assert_eq!((&first.body[..], first.items), (&b"spans"[..], 2));
+        assert_eq!((&first.body[..], first.items, first.signal), (&b"spans"[..], 2, Signal::Logs));
         assert!(Arc::ptr_eq(&first, &batch.clone().payload()));
         // Nothing is kept for whoever sends it later.
         let kept = Arc::downgrade(&first);

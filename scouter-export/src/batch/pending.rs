@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use scouter_queue::{attribute, sampling};
 use scouter_span::request::{self, Group};
 use scouter_span::scope::ScopeId;
+use scouter_span::view::LogRecordView;
+use scouter_span::wire::Reader;
 use scouter_span::{Ratio, Resource, Scope};
+use scouter_transport::Signal;
 
 use super::{Batch, BatchConfig, Origin};
 use crate::queue::Held;
@@ -16,6 +20,7 @@ const KEPT: usize = 1 << 20;
 /// Spans that wait for company, by scope.
 #[derive(Debug)]
 pub(crate) struct Pending {
+    signal: Signal,
     max: Held,
     /// By scope id; the spans of a scope one after the other.
     groups: Vec<PendingGroup>,
@@ -42,9 +47,9 @@ struct PendingGroup {
 }
 
 impl Pending {
-    pub(crate) fn new(config: &BatchConfig) -> Self {
+    pub(crate) fn new(signal: Signal, config: &BatchConfig) -> Self {
         let max = Held { items: config.max_export_batch_size as u64, bytes: config.max_export_batch_bytes as u64 };
-        Self { max, groups: Vec::new(), held: Held::default(), fresh: Held::default() }
+        Self { signal, max, groups: Vec::new(), held: Held::default(), fresh: Held::default() }
     }
 
     pub(crate) fn held(&self, part: Part) -> Held {
@@ -107,7 +112,7 @@ impl Pending {
 
     /// Encodes this part of what is there.
     pub(crate) fn encode(&self, part: Part, resource: &Resource) -> Batch {
-        encode(resource, self.groups(part), self.held(part))
+        encode(self.signal, resource, self.groups(part), self.held(part))
     }
 
     /// Encodes of this part the traces of a part of all trace ids.
@@ -117,14 +122,14 @@ impl Pending {
         for (scope, bytes) in self.groups(part) {
             let mut spans = Vec::new();
             for span in request::spans(bytes) {
-                if request::trace_id(span).is_some_and(|trace_id| ratio.contains(trace_id)) {
+                if belongs(self.signal, ratio, span) {
                     spans.extend_from_slice(span);
                     held = held.plus(Held { items: 1, bytes: span.len() as u64 });
                 }
             }
             kept.push((scope, spans));
         }
-        encode(resource, kept.iter().map(|(scope, spans)| (*scope, spans.as_slice())), held)
+        encode(self.signal, resource, kept.iter().map(|(scope, spans)| (*scope, spans.as_slice())), held)
     }
 
     fn groups(&self, part: Part) -> impl Iterator<Item = (&Arc<Scope>, &[u8])> {
@@ -156,8 +161,22 @@ impl Pending {
     }
 }
 
+/// Whether a span, or a record, is in this part of all traces. A record that belongs to no trace is judged by its own id.
+fn belongs(signal: Signal, ratio: Ratio, element: &[u8]) -> bool {
+    match (request::trace_id(element), signal) {
+        (Some(trace_id), _) => ratio.contains(trace_id),
+        (None, Signal::Traces) => false,
+        (None, Signal::Logs) => {
+            let record = Reader::new(element).next().and_then(Result::ok).and_then(|field| field.value.bytes());
+            let uid = LogRecordView::new(record.unwrap_or_default()).attributes().get(attribute::UID);
+            sampling::keeps_id(ratio, uid.and_then(|uid| uid.as_str()).unwrap_or_default())
+        }
+    }
+}
+
 /// Encodes the groups that have spans.
 pub(super) fn encode<'a>(
+    signal: Signal,
     resource: &Resource,
     groups: impl Iterator<Item = (&'a Arc<Scope>, &'a [u8])>,
     held: Held,
@@ -168,5 +187,5 @@ pub(super) fn encode<'a>(
         .unzip();
     let mut body = Vec::with_capacity(request::encoded_len(resource, &groups));
     request::encode(&mut body, resource, &groups);
-    Batch { body: Bytes::from(body), held, origin: Arc::new(Origin::new(resource.clone(), scopes)) }
+    Batch { body: Bytes::from(body), held, origin: Arc::new(Origin::new(signal, resource.clone(), scopes)) }
 }

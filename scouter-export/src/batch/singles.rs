@@ -46,6 +46,6 @@ impl Singles {
         let (scope, span) = self.spans.pop_front()?;
         let held = Held { items: 1, bytes: span.len() as u64 };
         self.held = self.held.minus(held);
-        Some(encode(&self.origin.resource, [(&scope, &*span)].into_iter(), held))
+        Some(encode(self.origin.signal, &self.origin.resource, [(&scope, &*span)].into_iter(), held))
     }
 }

@@ -33,7 +33,7 @@ impl Batch {
         let whole = held[0].plus(held[1]) == self.held;
         let half = |at: usize| {
             let groups = halves[at].iter().map(|(scope, spans)| (scope, spans.as_slice()));
-            encode(&self.origin.resource, groups, held[at])
+            encode(self.origin.signal, &self.origin.resource, groups, held[at])
         };
         whole.then(|| [half(0), half(1)])
     }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use scouter_span::TraceId;
 use scouter_span::request::{self, Group};
-use scouter_span::{FinishedSpan, TraceId};
+use scouter_span::scope::ScopeId;
 
 use crate::pipeline::Headers;
 use crate::queue::{Budget, Held, Lanes, Offer, Taker};
@@ -43,11 +44,11 @@ impl Default for Kept {
 }
 
 impl Kept {
-    pub(super) fn keep(&self, span: &FinishedSpan<'_>, max: Held) {
-        let bytes = span.bytes.len() as u64;
-        if self.budget.take(bytes, max).is_none() {
+    pub(super) fn keep(&self, scope: ScopeId, span: &[u8], max: Held) {
+        let bytes = span.len() as u64;
+        if scope == Headers::UNKNOWN || self.budget.take(bytes, max).is_none() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
-        } else if !matches!(self.lanes.append(span.scope, span.bytes), Offer::Taken { .. }) {
+        } else if !matches!(self.lanes.append(scope, span), Offer::Taken { .. }) {
             self.budget.give(Held { items: 1, bytes });
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,11 +1,12 @@
-//! Copies of ended spans, kept in memory for whoever wants to look at them in this process.
+//! Copies of ended spans, or of inserted records, kept in memory for whoever wants to look at them in this process.
 
 mod kept;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use scouter_span::{FinishedSpan, TraceId};
+use scouter_span::TraceId;
+use scouter_span::scope::ScopeId;
 
 use crate::fork::PerProcess;
 use crate::pipeline::Headers;
@@ -24,7 +25,7 @@ pub struct CaptureLimit {
 /// Keeps a copy of every sampled span that ends while it is [enabled](Self::enable), whatever becomes of the span on its way
 /// to the destinations.
 ///
-/// It belongs to a [`Pipeline`](crate::Pipeline) and goes on after the pipeline's shutdown. A thread that ends a span never
+/// It belongs to a [`Pipeline`](crate::Pipeline), for records in the place of spans if that is a pipeline of records, and goes on after the pipeline's shutdown. A thread that ends a span never
 /// waits for one that reads. While it is disabled, as it is at first, an ended span costs one look at a flag.
 ///
 /// After a fork, the child begins with an empty one that is enabled if the parent's was.
@@ -77,7 +78,7 @@ impl LocalCapture {
     }
 
     /// Takes out what is kept: at least every span that ended before this call, on any thread. The answer is one OTLP
-    /// `ExportTraceServiceRequest` with resource and scopes; empty when there is nothing. Within a scope, the spans that one
+    /// `ExportTraceServiceRequest`, or `ExportLogsServiceRequest`, with resource and scopes; empty when there is nothing. Within a scope, the spans that one
     /// thread ended stand in the order of their ends.
     pub fn drain(&self) -> Vec<u8> {
         self.kept().drain(&self.headers)
@@ -95,9 +96,9 @@ impl LocalCapture {
 
     /// Keeps a copy of this span, if there is room.
     #[cold]
-    pub(crate) fn keep(&self, span: &FinishedSpan<'_>) {
+    pub(crate) fn keep(&self, scope: ScopeId, span: &[u8]) {
         let (items, bytes) = (self.max_spans.load(Ordering::Relaxed), self.max_bytes.load(Ordering::Relaxed));
-        self.kept().keep(span, Held { items, bytes });
+        self.kept().keep(scope, span, Held { items, bytes });
     }
 
     fn kept(&self) -> &Kept {

@@ -2,9 +2,9 @@
 
 use scouter_span::wire::{FieldValue, Reader};
 
-/// Fields of `ExportTraceServiceResponse` and of its `ExportTracePartialSuccess`.
+/// Fields of `ExportTraceServiceResponse` and of its `ExportTracePartialSuccess`; those of logs have the same numbers.
 const PARTIAL_SUCCESS: u32 = 1;
-const REJECTED_SPANS: u32 = 1;
+const REJECTED: u32 = 1;
 const ERROR_MESSAGE: u32 = 2;
 /// What is kept of a message, in characters.
 const SHOWN: usize = 500;
@@ -12,7 +12,7 @@ const SHOWN: usize = 500;
 /// OTLP, "Partial Success".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// How many spans the receiver has not taken.
+    /// How many spans, or records, the receiver has not taken.
     pub(super) rejected: u64,
     /// Why, or a warning when it has taken all.
     pub(super) message: String,
@@ -27,7 +27,7 @@ impl Answer {
                 for field in fields(partial) {
                     match field {
                         // int64: a negative number makes no sense here.
-                        (REJECTED_SPANS, FieldValue::Varint(number)) => {
+                        (REJECTED, FieldValue::Varint(number)) => {
                             answer.rejected = u64::try_from(number as i64).unwrap_or(0);
                         }
                         (ERROR_MESSAGE, FieldValue::Len(text)) => {

@@ -71,6 +71,7 @@ impl Progress {
         shared.outlets[at].counters.operation(duration);
         shared.observe(&ExportOperation {
             destination: &shared.outlets[at].destination.name,
+            signal: shared.signal,
             spans,
             rejected: outcome.rejected,
             duration,
@@ -122,10 +123,11 @@ fn settle(shared: &Shared, at: usize, items: u64, sent: Result<Receipt, Error>, 
             progress.tell(shared, at, items, &Outcome { rejected, error, status: None });
             counters.export(items - rejected);
             if rejected > 0 {
-                let message = format!("the receiver rejected {rejected} of {items} spans: {}", answer.message);
+                let message =
+                    format!("the receiver rejected {rejected} of {items} {}: {}", shared.noun(), answer.message);
                 shared.lose(at, Stage::Sent, DropReason::Rejected, rejected, message);
             } else if !answer.message.is_empty() {
-                shared.warn(at, format!("the receiver took all spans and warns: {}", answer.message));
+                shared.warn(at, format!("the receiver took all {} and warns: {}", shared.noun(), answer.message));
             }
         }
         Err(error) => {

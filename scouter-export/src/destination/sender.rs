@@ -20,8 +20,6 @@ use crate::pipeline::{Shared, Ticket};
 use crate::queue::Held;
 use crate::stats::{DestinationCounters, DropReason, Stage};
 
-const CUT_OFF: &str = "the pipeline was shut down before the spans could be sent";
-
 /// What a sender is asked to do, in this order.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -153,7 +151,7 @@ impl Sender {
                 (ExportError::Panic, DropReason::Internal, "a panic in the transport")
             } else {
                 // Only a shutdown whose time is up cancels an export.
-                (ExportError::Shutdown, DropReason::Shutdown, CUT_OFF)
+                (ExportError::Shutdown, DropReason::Shutdown, &*cut_off(&self.shared))
             };
             let rest = held.minus(progress.done());
             progress.tell(&self.shared, self.at, rest.items, &Outcome::failed(failed));
@@ -194,7 +192,7 @@ impl Sender {
             }
         }
         while let Some(held) = self.backlog.give_up() {
-            self.shared.lose(self.at, Stage::Queued, DropReason::Shutdown, held.items, CUT_OFF.to_owned());
+            self.shared.lose(self.at, Stage::Queued, DropReason::Shutdown, held.items, cut_off(&self.shared));
             self.shared.release(self.at, held);
         }
         self.running.abort_all();
@@ -207,6 +205,10 @@ impl Sender {
         let close = async move { self.transport.close().await };
         let _ = timeout_at(deadline, tokio::spawn(close)).await;
     }
+}
+
+fn cut_off(shared: &Shared) -> String {
+    format!("the pipeline was shut down before the {} could be sent", shared.noun())
 }
 
 /// Flushes a transport that holds on to what it has taken, and tells.

@@ -65,7 +65,11 @@ struct Intake {
 
 impl Batcher {
     pub(crate) fn new(shared: Arc<Shared>, headers: Arc<Headers>) -> Self {
-        let intake = Intake { taker: Taker::with_room(), pending: Pending::new(&shared.config), left: Held::default() };
+        let intake = Intake {
+            taker: Taker::with_room(),
+            pending: Pending::new(shared.signal, &shared.config),
+            left: Held::default(),
+        };
         let simple = |outlet: &Outlet| outlet.destination.simple;
         let haste = match shared.outlets.iter().filter(|outlet| simple(outlet)).count() {
             0 => Haste::None,
@@ -173,9 +177,10 @@ impl Batcher {
         }
         let lost = taken.minus(self.intake.left);
         shared.queue.give(lost);
-        shared.reports.report("", Some(DropReason::Internal), lost.items, "a panic while spans were gathered");
+        let message = format!("a panic while {} were gathered", shared.noun());
+        shared.reports.report("", Some(DropReason::Internal), lost.items, message);
         self.intake.left = taken;
-        self.intake.pending = Pending::new(&shared.config);
+        self.intake.pending = Pending::new(shared.signal, &shared.config);
     }
 
     /// Sends everything that has been accepted by now, and passes the ticket to the senders behind it.
@@ -215,7 +220,7 @@ impl Batcher {
                 "",
                 Some(DropReason::QueueFull),
                 new,
-                "the queue is full, new spans are dropped",
+                format_args!("the queue is full, new {} are dropped", self.exit.shared.noun()),
             );
         }
     }
@@ -232,7 +237,7 @@ impl Intake {
             if !known {
                 let lost = Held { items: u64::from(items), bytes: bytes.len() as u64 };
                 for at in 0..shared.outlets.len() {
-                    let message = "spans came from a scope that was never registered".to_owned();
+                    let message = format!("{} came from a scope that was never registered", shared.noun());
                     shared.lose(at, Stage::Queued, DropReason::Internal, lost.items, message);
                 }
                 *left = left.plus(lost);

@@ -23,6 +23,9 @@ struct Table {
 }
 
 impl Headers {
+    /// The number of no scope. What comes from there is lost and counted.
+    pub(crate) const UNKNOWN: ScopeId = ScopeId(u32::MAX);
+
     pub(crate) fn new(resource: Resource) -> Self {
         Self { table: Mutex::new(Table { resource, scopes: Vec::new(), ids: HashMap::new() }) }
     }

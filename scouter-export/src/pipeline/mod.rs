@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use scouter_queue::{FinishedRecord, RecordSink};
 use scouter_span::counters::Counters;
 use scouter_span::scope::ScopeId;
 use scouter_span::{FinishedSpan, Resource, Scope, SpanSink};
-use scouter_transport::Transport;
+use scouter_transport::{Signal, Transport};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
 
@@ -38,7 +39,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Takes finished spans and brings them to every destination.
 ///
-/// The sink of a `TracerProvider`. Ending a span copies its bytes into a bounded queue and does nothing else; the rest
+/// The sink of a `TracerProvider`, or of record queues with [`PipelineBuilder::signal`]. Ending a span copies its bytes into a bounded queue and does nothing else; the rest
 /// happens on the thread of a [`Worker`]. When the queue is full, the span is dropped and counted.
 ///
 /// Dropping a pipeline that was not [shut down](Self::shutdown) shuts it down, and waits for a second at most.
@@ -71,6 +72,7 @@ pub struct PipelineBuilder {
 
 #[derive(Debug)]
 struct Settings {
+    signal: Signal,
     headers: Arc<Headers>,
     batch: BatchConfig,
     destinations: Vec<Destination>,
@@ -84,6 +86,7 @@ impl Pipeline {
     pub fn builder(resource: Resource) -> PipelineBuilder {
         PipelineBuilder {
             settings: Settings {
+                signal: Signal::Traces,
                 headers: Arc::new(Headers::new(resource)),
                 batch: BatchConfig::default(),
                 destinations: Vec::new(),
@@ -140,6 +143,11 @@ impl Pipeline {
         self.close(timeout);
     }
 
+    /// Whether a shutdown has begun.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Begins to shut down.
     fn close(&self, timeout: Duration) -> Option<(&Arc<Shared>, Receiver<()>)> {
         self.closed.store(true, Ordering::Release);
@@ -169,11 +177,17 @@ impl Pipeline {
 
     /// Takes a copy of the span, and tells whether there was room.
     #[inline]
-    pub(crate) fn offer(&self, span: &FinishedSpan<'_>) -> bool {
+    pub(crate) fn offer(&self, scope: ScopeId, bytes: &[u8]) -> bool {
         if self.capture.is_enabled() {
-            self.capture.keep(span);
+            self.capture.keep(scope, bytes);
         }
-        self.shared().queue.accept(span)
+        self.shared().queue.accept(scope, bytes)
+    }
+
+    /// A number for a scope of this signal. What a program hands to a pipeline of the other one must not be sent as what it
+    /// is not, so it comes from no scope.
+    fn number(&self, signal: Signal, scope: &Arc<Scope>) -> ScopeId {
+        if self.settings.signal == signal { self.settings.headers.register(scope) } else { Headers::UNKNOWN }
     }
 
     #[inline]
@@ -209,12 +223,22 @@ impl Flush<'_> {
 
 impl SpanSink for Pipeline {
     fn register(&self, scope: &Arc<Scope>) -> ScopeId {
-        self.settings.headers.register(scope)
+        self.number(Signal::Traces, scope)
     }
 
     #[inline]
     fn accept(&self, span: FinishedSpan<'_>) {
-        self.offer(&span);
+        self.offer(span.scope, span.bytes);
+    }
+}
+
+impl RecordSink for Pipeline {
+    fn register(&self, scope: &Arc<Scope>) -> ScopeId {
+        self.number(Signal::Logs, scope)
+    }
+
+    fn accept(&self, record: FinishedRecord<'_>) -> bool {
+        self.offer(record.scope, record.bytes)
     }
 }
 
@@ -245,6 +269,13 @@ impl fmt::Debug for Pipeline {
 }
 
 impl PipelineBuilder {
+    /// What it carries: spans by default. With [`Signal::Logs`] it is the sink of record queues, and everything that is said
+    /// of spans in this crate holds for records.
+    pub fn signal(mut self, signal: Signal) -> Self {
+        self.settings.signal = signal;
+        self
+    }
+
     /// How spans are gathered.
     pub fn batch(mut self, config: BatchConfig) -> Self {
         self.settings.batch = config;
@@ -318,7 +349,8 @@ impl Settings {
     fn begin(&self, worker: &Worker, base: Base, open: bool, transports: Vec<Arc<dyn Transport>>) -> Arc<Shared> {
         let (commands, receiver) = unbounded_channel();
         let (reporter, observer) = (&self.reporter, self.observer.as_ref());
-        let shared = Shared::new(&self.batch, &self.destinations, reporter, observer, commands, base, open);
+        let shared =
+            Shared::new(&self.batch, self.signal, &self.destinations, reporter, observer, commands, base, open);
         let shared = Arc::new(shared);
         if open {
             let batcher = Batcher::new(Arc::clone(&shared), Arc::clone(&self.headers));
@@ -333,6 +365,8 @@ impl Settings {
 fn wait(shared: &Shared, answer: &Receiver<()>, timeout: Duration) -> Result<(), FlushError> {
     match answer.recv_timeout(timeout.min(LONGEST)) {
         Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
-        Err(RecvTimeoutError::Timeout) => Err(FlushError::Timeout { remaining: shared.remaining() }),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(FlushError::Timeout { signal: shared.signal, remaining: shared.remaining() })
+        }
     }
 }

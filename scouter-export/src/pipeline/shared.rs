@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 
 use scouter_span::counters::Counters;
+use scouter_transport::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
@@ -14,12 +15,13 @@ use crate::destination::{Destination, Outlet};
 use crate::error::FlushError;
 use crate::observer::{ExportObserver, ExportOperation};
 use crate::queue::{Held, Queue};
-use crate::report::{Reporter, Seldom};
+use crate::report::{Reporter, Seldom, noun};
 use crate::stats::{DropReason, Stage, Stats};
 
 /// The state of a pipeline in one process.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) signal: Signal,
     pub(crate) config: BatchConfig,
     pub(crate) queue: Queue,
     pub(crate) outlets: Vec<Outlet>,
@@ -91,6 +93,7 @@ impl Ticket {
 impl Shared {
     pub(crate) fn new(
         config: &BatchConfig,
+        signal: Signal,
         destinations: &[Destination],
         reporter: &Arc<dyn Reporter>,
         observer: Option<&Arc<dyn ExportObserver>>,
@@ -100,6 +103,7 @@ impl Shared {
     ) -> Self {
         let hasty = destinations.iter().any(|destination| destination.simple);
         Self {
+            signal,
             config: config.clone(),
             queue: Queue::new(config.bounds(), config.max_export_batch_size as u64, hasty, open),
             outlets: destinations.iter().cloned().map(Outlet::new).collect(),
@@ -119,6 +123,11 @@ impl Shared {
             abandoned: counters.map_or(0, |counters| counters.abandoned.get()),
             sampled_out: counters.map_or(0, |counters| counters.sampled_out.get()),
         }
+    }
+
+    /// What it carries, in the plural.
+    pub(crate) const fn noun(&self) -> &'static str {
+        noun(self.signal)
     }
 
     pub(crate) fn count_panic(&self) {
@@ -173,6 +182,7 @@ impl Shared {
         match lost.map(|((outlet, now), before)| (outlet, now - before)).find(|(_, dropped)| *dropped > 0) {
             None => Ok(()),
             Some((outlet, dropped)) => Err(FlushError::Failed {
+                signal: self.signal,
                 destination: outlet.destination.name.to_string(),
                 dropped,
                 reason: outlet.counters.last_error().unwrap_or_default(),
@@ -184,7 +194,7 @@ impl Shared {
     pub(crate) fn outcome_of_shutdown(&self, before: &[u64]) -> Result<(), FlushError> {
         let cut_off = self.outlets.iter().map(|outlet| outlet.counters.fates().dropped[DropReason::Shutdown]).max();
         match cut_off {
-            Some(remaining) if remaining > 0 => Err(FlushError::Timeout { remaining }),
+            Some(remaining) if remaining > 0 => Err(FlushError::Timeout { signal: self.signal, remaining }),
             _ => self.outcome_since(before),
         }
     }
@@ -221,6 +231,7 @@ impl Shared {
         });
         let pending = self.queue.held();
         Stats {
+            signal: self.signal,
             started,
             sampled_out,
             live: started.saturating_sub(ended + abandoned),

@@ -1,4 +1,4 @@
-//! Finished spans from the program's threads to the worker.
+//! Finished spans, or records, from the program's threads to the worker. What is said of spans here holds for records.
 //!
 //! Spans are appended to one of a few buffers ("lanes"), of which each thread has a favourite. The worker takes a lane by
 //! exchanging its buffer for an empty one, so a span costs the worker nothing here, memory is contiguous, and the same few
@@ -13,7 +13,7 @@ mod lanes;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use scouter_span::{FinishedSpan, scope::ScopeId};
+use scouter_span::scope::ScopeId;
 use tokio::sync::Notify;
 
 pub(crate) use budget::{Budget, Held};
@@ -67,15 +67,15 @@ impl Queue {
         }
     }
 
-    /// Takes a copy of the span, or counts it as turned away. Tells which.
+    /// Takes a copy of the span's bytes, or counts it as turned away. Tells which.
     #[inline]
-    pub(crate) fn accept(&self, span: &FinishedSpan<'_>) -> bool {
+    pub(crate) fn accept(&self, scope: ScopeId, bytes: &[u8]) -> bool {
         if !self.open.load(Ordering::Relaxed) {
             return self.turn_away(&self.shut);
         }
-        let length = span.bytes.len() as u64;
+        let length = bytes.len() as u64;
         let Some(held) = self.budget.take(length, self.max) else { return self.turn_away(&self.full) };
-        match self.lanes.append(span.scope, span.bytes) {
+        match self.lanes.append(scope, bytes) {
             Offer::Taken { crossed } => {
                 if held.items <= self.waking || held.items == self.batch_items || crossed {
                     self.call();
@@ -168,11 +168,9 @@ impl TurnedAway {
 mod tests {
     use super::lanes::LANES;
     use super::*;
-    use scouter_span::TraceId;
 
     fn offer(queue: &Queue, scope: u32, bytes: &[u8]) {
-        let trace_id = TraceId::from_int(1).unwrap();
-        queue.accept(&FinishedSpan { bytes, scope: ScopeId(scope), trace_id });
+        queue.accept(ScopeId(scope), bytes);
     }
 
     fn taken(queue: &Queue, taker: &mut Taker, close: bool) -> Vec<(u32, u32, Vec<u8>)> {

@@ -10,7 +10,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use scouter_span::scope::ScopeId;
-use scouter_span::{FinishedSpan, Scope, SpanSink, TraceId};
+use scouter_span::{Scope, SpanSink, TraceId};
 
 use super::{FLUSH_TIMEOUT, encode, outcome, resource};
 use crate::pipeline::Pipeline;
@@ -93,18 +93,19 @@ impl Writer {
 
     /// Hands a span on, and tells whether it was taken. One without valid ids is none.
     pub(super) fn write(&self, data: &SpanData) -> bool {
-        let Ok(trace_id) = TraceId::try_from(data.span_context.trace_id()) else { return false };
+        if TraceId::try_from(data.span_context.trace_id()).is_err() {
+            return false;
+        }
         // A thread that is ending has no desk any more.
-        let at_desk =
-            DESK.try_with(|desk| self.write_at(&mut desk.take(), trace_id, data, |left| drop(desk.replace(left))));
-        at_desk.unwrap_or_else(|_| self.write_at(&mut Desk::default(), trace_id, data, drop))
+        let at_desk = DESK.try_with(|desk| self.write_at(&mut desk.take(), data, |left| drop(desk.replace(left))));
+        at_desk.unwrap_or_else(|_| self.write_at(&mut Desk::default(), data, drop))
     }
 
-    fn write_at(&self, desk: &mut Desk, trace_id: TraceId, data: &SpanData, leave: impl FnOnce(Desk)) -> bool {
+    fn write_at(&self, desk: &mut Desk, data: &SpanData, leave: impl FnOnce(Desk)) -> bool {
         desk.bytes.clear();
         encode(&mut desk.bytes, data);
         let scope = self.scope(desk, &data.instrumentation_scope);
-        let taken = self.pipeline.offer(&FinishedSpan { bytes: &desk.bytes, scope, trace_id });
+        let taken = self.pipeline.offer(scope, &desk.bytes);
         leave(std::mem::take(desk));
         taken
     }

@@ -7,6 +7,8 @@ mod metric;
 use std::fmt;
 use std::ops::Index;
 
+use scouter_transport::Signal;
+
 pub(crate) use counters::{DestinationCounters, Stage};
 pub use latency::Latency;
 pub use metric::{Instrument, Metric, MetricValue};
@@ -41,6 +43,8 @@ pub struct Dropped([u64; DropReason::ALL.len()]);
 /// For every destination, at every moment, `started = live + exported + thinned + dropped + queued`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
+    /// Whether it is about spans or records. A record is started, and ended, when it is inserted.
+    pub signal: Signal,
     /// Sampled spans that have begun.
     pub started: u64,
     /// Spans that a sampler left out. They are not among the started ones.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use scouter_transport::{Compression, ContentType, Endpoint};
+use scouter_transport::{Compression, ContentType, Endpoint, Signal};
 
 use super::{Connection, Protocol, TlsFiles, address};
 use crate::environment::Environment;
@@ -29,8 +29,17 @@ impl Connection {
     /// # Errors
     /// As for [`collector`](Self::collector).
     pub fn otlp(environment: &Environment, complain: &mut Vec<String>) -> Result<Self, Error> {
-        let names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-        let (protocol, content) = match environment.first(&names) {
+        Self::otlp_for(Signal::Traces, environment, complain)
+    }
+
+    /// As [`otlp`](Self::otlp), for this signal.
+    pub(crate) fn otlp_for(
+        signal: Signal,
+        environment: &Environment,
+        complain: &mut Vec<String>,
+    ) -> Result<Self, Error> {
+        let names = [variable(signal, "PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned()];
+        let (protocol, content) = match environment.first(&names.each_ref().map(String::as_str)) {
             None | Some((_, "http/protobuf")) => (Protocol::Http, ContentType::Protobuf),
             Some((_, "http/json")) => (Protocol::Http, ContentType::Json),
             Some((_, "grpc")) => (Protocol::Grpc, ContentType::Protobuf),
@@ -40,7 +49,7 @@ impl Connection {
                 (Protocol::Http, ContentType::Protobuf)
             }
         };
-        let mut connection = Self::collector(protocol, environment, complain)?;
+        let mut connection = Self::collector_for(signal, protocol, environment, complain)?;
         connection.content = content;
         Ok(connection)
     }
@@ -51,8 +60,17 @@ impl Connection {
     /// # Errors
     /// A variable holds something that cannot work. `complain` takes what was only ignored.
     pub fn collector(protocol: Protocol, environment: &Environment, complain: &mut Vec<String>) -> Result<Self, Error> {
+        Self::collector_for(Signal::Traces, protocol, environment, complain)
+    }
+
+    fn collector_for(
+        signal: Signal,
+        protocol: Protocol,
+        environment: &Environment,
+        complain: &mut Vec<String>,
+    ) -> Result<Self, Error> {
         let find = |name: &str| {
-            let names = [format!("OTEL_EXPORTER_OTLP_TRACES_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];
+            let names = [variable(signal, name), format!("OTEL_EXPORTER_OTLP_{name}")];
             let (name, value) = environment.first(&[&names[0], &names[1]])?;
             Some((name.to_owned(), value.to_owned()))
         };
@@ -65,7 +83,7 @@ impl Connection {
             Some((name, uri)) => {
                 let uri = if is_grpc { with_scheme(uri, insecure) } else { uri };
                 // The general variable is a base that the signal's path is put behind; the signal's own is used as it is.
-                let exact = name.contains("_TRACES_");
+                let exact = name == variable(signal, "ENDPOINT");
                 let endpoint = if exact { Endpoint::exact(&uri) } else { Endpoint::base(&uri) };
                 endpoint.map_err(|source| Error::Transport { setting: name, source })?
             }
@@ -89,6 +107,14 @@ impl Connection {
         connection.files =
             TlsFiles { ca: file("CERTIFICATE"), certificate: file("CLIENT_CERTIFICATE"), key: file("CLIENT_KEY") };
         Ok(connection)
+    }
+}
+
+/// The name of a signal's own variable.
+fn variable(signal: Signal, name: &str) -> String {
+    match signal {
+        Signal::Traces => format!("OTEL_EXPORTER_OTLP_TRACES_{name}"),
+        Signal::Logs => format!("OTEL_EXPORTER_OTLP_LOGS_{name}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use scouter_export::BatchConfig;
 use scouter_span::{Ratio, Sampler, SpanLimits};
+use scouter_transport::Signal;
 
 use super::{Collector, LogLevel};
 use crate::connection::{Connection, Protocol};
@@ -11,22 +12,30 @@ use crate::error::Error;
 /// The propagators that OpenTelemetry has where nobody says anything.
 pub(super) const PROPAGATORS: [&str; 2] = ["tracecontext", "baggage"];
 
-/// `OTEL_TRACES_EXPORTER`: the destinations beside Scouter's server. None without it, as the server is the exporter then.
-pub(super) fn collectors(environment: &Environment, complain: &mut Vec<String>) -> Result<Vec<Collector>, Error> {
+/// `OTEL_TRACES_EXPORTER` or `OTEL_LOGS_EXPORTER`: the destinations beside Scouter's server. None without it, as the server
+/// is the exporter then.
+pub(super) fn collectors(
+    signal: Signal,
+    environment: &Environment,
+    complain: &mut Vec<String>,
+) -> Result<Vec<Collector>, Error> {
+    let variable = match signal {
+        Signal::Traces => "OTEL_TRACES_EXPORTER",
+        Signal::Logs => "OTEL_LOGS_EXPORTER",
+    };
     let mut collectors = Vec::new();
-    let names = environment.list("OTEL_TRACES_EXPORTER").unwrap_or_default();
+    let names = environment.list(variable).unwrap_or_default();
     for name in &names {
         match *name {
-            "otlp" => collectors.push(Collector::new("otel", Connection::otlp(environment, complain)?)),
+            "otlp" => collectors.push(Collector::new("otel", Connection::otlp_for(signal, environment, complain)?)),
             "console" => {
                 let connection = Connection::new(Protocol::Console, crate::connection::default_endpoint(false)?);
                 collectors.push(Collector::new("console", connection));
             }
             "none" if names.len() == 1 => {}
-            "none" => complain.push("OTEL_TRACES_EXPORTER names none beside others; none was ignored".to_owned()),
-            other => complain.push(format!(
-                "OTEL_TRACES_EXPORTER is a list of otlp, console or none, not of {other:?}; it was ignored"
-            )),
+            "none" => complain.push(format!("{variable} names none beside others; none was ignored")),
+            other => complain
+                .push(format!("{variable} is a list of otlp, console or none, not of {other:?}; it was ignored")),
         }
     }
     Ok(collectors)

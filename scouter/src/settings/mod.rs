@@ -10,6 +10,7 @@ use std::time::Duration;
 use scouter_export::{BatchConfig, ExportObserver, Reporter, TracingReporter};
 use scouter_span::id::IdGenerator;
 use scouter_span::{OwnedValue, Ratio, Resource, Sampler, SpanLimits, SpanProcessor};
+use scouter_transport::Signal;
 
 pub use self::log_level::LogLevel;
 use crate::attribute::{Attributes, pairs};
@@ -31,6 +32,9 @@ pub struct Settings {
     /// Further destinations: `OTEL_TRACES_EXPORTER` with `OTEL_EXPORTER_OTLP_*`. Each gets every batch, or its part of the
     /// traces.
     pub collectors: Vec<Collector>,
+    /// Further destinations of records, which go to Scouter's server only unless somebody asks for more:
+    /// `OTEL_LOGS_EXPORTER` with `OTEL_EXPORTER_OTLP_*`.
+    pub record_collectors: Vec<Collector>,
     /// How long a request may take where its connection does not say: `OTEL_BSP_EXPORT_TIMEOUT`, else 10 seconds.
     pub export_timeout: Option<Duration>,
     /// Where [`Protocol::Console`](crate::Protocol::Console) writes; the standard output.
@@ -109,7 +113,8 @@ impl Settings {
         }
         let mut settings = Self {
             server: Connection::scouter(environment)?,
-            collectors: environment::collectors(environment, complain)?,
+            collectors: environment::collectors(Signal::Traces, environment, complain)?,
+            record_collectors: environment::collectors(Signal::Logs, environment, complain)?,
             export_timeout: environment.timeout("OTEL_BSP_EXPORT_TIMEOUT", complain),
             console: Output::stdout(),
             resource: Attributes::new(),
@@ -145,8 +150,8 @@ impl Settings {
         }
     }
 
-    /// The resource that spans belong to. Later sources stand above earlier ones.
-    fn resource(&self) -> Resource {
+    /// The resource that spans and records belong to. Later sources stand above earlier ones.
+    pub(crate) fn resource(&self) -> Resource {
         let unknown = format!("unknown_service:{}", self.language);
         let mut all: Attributes = vec![
             ("telemetry.sdk.name".to_owned(), "scouter".into()),

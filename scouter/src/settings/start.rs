@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use scouter_export::{Destination, Pipeline, Report, Reporter};
+use scouter_export::{Destination, Pipeline, PipelineBuilder, Report, Reporter};
 use scouter_span::sink::SpanSink;
-use scouter_span::{Sampler, Scope, TracerProvider};
+use scouter_span::{Resource, Sampler, Scope, TracerProvider};
+use scouter_transport::Signal;
 
 use super::{Collector, LogLevel, Settings};
 use crate::attribute::pairs;
@@ -26,20 +27,8 @@ impl Settings {
             return Ok(Scouter::new(provider, None));
         }
         let counters = Arc::default();
-        let mut pipeline = Pipeline::builder(resource.clone())
-            .batch(self.batch.clone())
-            .counters(Arc::clone(&counters))
-            .destination(self.destination("scouter", &self.server)?);
-        for Collector { name, connection, sample_ratio, batch } in &self.collectors {
-            let destination = self.destination(name, connection)?.sample_ratio(*sample_ratio);
-            pipeline = pipeline.destination(destination.simple(!batch));
-        }
-        if let Some(observer) = self.observer {
-            pipeline = pipeline.observer(observer);
-        }
-        // Everything that a pipeline reports is a warning.
-        let reporter = if self.log_level >= LogLevel::Warn { self.reporter } else { Arc::new(Silence) };
-        let pipeline = pipeline.reporter(reporter).build(&worker()?)?;
+        let pipeline = self.pipeline(Signal::Traces, resource.clone())?.counters(Arc::clone(&counters));
+        let pipeline = pipeline.build(&worker()?)?;
         let attributes = pairs(&self.default_attributes);
         let mut provider = TracerProvider::builder(resource, pipeline.clone())
             .counters(counters)
@@ -53,6 +42,29 @@ impl Settings {
             provider = provider.processor(processor);
         }
         Ok(Scouter::new(provider.build(), Some(pipeline)))
+    }
+
+    /// A pipeline to the destinations of this signal.
+    pub(crate) fn pipeline(&self, signal: Signal, resource: Resource) -> Result<PipelineBuilder, Error> {
+        let mut pipeline = Pipeline::builder(resource)
+            .signal(signal)
+            .batch(self.batch.clone())
+            .destination(self.destination("scouter", &self.server)?);
+        let collectors = match signal {
+            Signal::Traces => &self.collectors,
+            Signal::Logs => &self.record_collectors,
+        };
+        for Collector { name, connection, sample_ratio, batch } in collectors {
+            let destination = self.destination(name, connection)?.sample_ratio(*sample_ratio);
+            pipeline = pipeline.destination(destination.simple(!batch));
+        }
+        if let Some(observer) = &self.observer {
+            pipeline = pipeline.observer(Arc::clone(observer));
+        }
+        // Everything that a pipeline reports is a warning.
+        let is_told = self.log_level >= LogLevel::Warn;
+        let reporter = if is_told { Arc::clone(&self.reporter) } else { Arc::new(Silence) };
+        Ok(pipeline.reporter(reporter))
     }
 
     fn destination(&self, name: &str, connection: &Connection) -> Result<Destination, Error> {
