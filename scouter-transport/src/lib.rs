@@ -20,7 +20,7 @@
 //! * `http`: [`http::Http`](http).
 //! * `grpc`: [`grpc::Grpc`](grpc).
 //! * `kafka`: [`kafka::Kafka`](kafka); `kafka-tls` adds TLS and user names with the OpenSSL of the system.
-//! * `rabbitmq`: [`rabbitmq::RabbitMq`](rabbitmq), and `amqp`, the client underneath.
+//! * `rabbitmq`: [`rabbitmq::RabbitMq`](rabbitmq).
 //! * `json`: [`json`], the JSON form of OTLP. Comes with `http`.
 //! * `conformance`: the suite that every transport passes, for tests of transports made elsewhere.
 //!
@@ -29,8 +29,6 @@
 //! Every transport is a folder with the same files: `config.rs`, which is always built, and `sender.rs` with what it
 //! takes, which comes with its feature. Wrappers live in `wrap`.
 
-#[cfg(feature = "rabbitmq")]
-pub mod amqp;
 #[cfg(any(feature = "http", feature = "grpc"))]
 mod answer;
 mod compression;

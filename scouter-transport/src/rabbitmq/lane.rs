@@ -1,95 +1,122 @@
-//! A channel for one signal: its queue is there, and its messages are confirmed.
+//! The channels of a connection: each carries one message at a time, so that an answer belongs to that message.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Mutex as AsyncMutex;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use crate::amqp::{Channel, Connection, Reply};
+use super::reply::{Reply, failed};
+use super::session::Session;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Signal;
 
-/// A connection with a lane for each signal, opened when first needed.
+/// So many messages are on their way at once; more wait.
+const LANES: usize = 64;
+
+/// A connection with its channels, opened when first needed, and what is known of its queues.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) connection: Connection,
-    lanes: [Lane; 2],
+    pub(super) session: Session,
+    /// Whether the queue of a signal is there. Held while that is being seen to, so that it is once.
+    declared: [AsyncMutex<bool>; 2],
+    /// Channels on which nothing is on its way.
+    idle: Mutex<Vec<Channel>>,
+    places: Semaphore,
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    /// Held while the lane is being opened, so that it is opened once.
-    opening: AsyncMutex<()>,
-    channel: Mutex<Option<Arc<Channel>>>,
-}
-
-impl Lane {
-    fn get(&self) -> Option<Arc<Channel>> {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, channel: Option<Arc<Channel>>) {
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
-    }
+/// A message to publish.
+#[derive(Debug)]
+pub(super) struct Publication<'a> {
+    pub(super) exchange: &'a str,
+    pub(super) routing_key: &'a str,
+    pub(super) properties: BasicProperties,
+    pub(super) body: &'a [u8],
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, lanes: Default::default() }
+    pub(super) fn new(session: Session) -> Self {
+        let places = Semaphore::new(LANES);
+        Self { session, declared: Default::default(), idle: Mutex::default(), places }
     }
 
-    /// The lane of a signal. `queue` is declared first, if one is given.
-    pub(super) async fn lane(&self, signal: Signal, queue: Option<&str>) -> Result<Arc<Channel>, Error> {
-        let lane = &self.lanes[signal.index()];
-        if let Some(channel) = lane.get() {
-            return Ok(channel);
+    /// Sees to it that the queue of a signal is there.
+    pub(super) async fn declare(&self, signal: Signal, queue: &str) -> Result<(), Error> {
+        let mut is_declared = self.declared[signal.index()].lock().await;
+        if !*is_declared {
+            declare(&self.session, queue).await?;
+            *is_declared = true;
         }
-        let _opening = lane.opening.lock().await;
-        if let Some(channel) = lane.get() {
-            return Ok(channel);
-        }
-        let channel = match queue {
-            Some(queue) => declared(&self.connection, queue).await?,
-            None => self.connection.channel().await?,
+        Ok(())
+    }
+
+    /// The queue of a signal has gone away: the next send declares it anew.
+    pub(super) async fn undeclare(&self, signal: Signal) {
+        *self.declared[signal.index()].lock().await = false;
+    }
+
+    /// Publishes a persistent message and waits until the broker has it for good.
+    ///
+    /// A caller that gives up takes the channel along, so that no late answer meets the next message.
+    pub(super) async fn publish(&self, publication: Publication<'_>) -> Result<(), Error> {
+        let lost = |error: lapin::Error| failed(&error);
+        let _place = self.places.acquire().await.map_err(|_| Error::closed())?;
+        // Nothing is handed to the library that it cannot send: it would keep that even for a caller who has gone.
+        self.session.unblocked().await;
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let channel = match kept {
+            Some(channel) => channel,
+            None => {
+                let channel = self.session.connection().create_channel().await.map_err(lost)?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
+                channel
+            }
         };
-        channel.confirm().await?;
-        let channel = Arc::new(channel);
-        lane.set(Some(Arc::clone(&channel)));
-        Ok(channel)
-    }
-
-    /// The lane is no good any more: the next send opens it anew.
-    pub(super) fn leave(&self, signal: Signal, channel: &Arc<Channel>) {
-        let lane = &self.lanes[signal.index()];
-        if lane.get().is_some_and(|current| Arc::ptr_eq(&current, channel)) {
-            lane.set(None);
-        }
+        let Publication { exchange, routing_key, properties, body } = publication;
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let published = channel.basic_publish(exchange.into(), routing_key.into(), options, body, properties);
+        let outcome = match published.await.map_err(lost)?.await.map_err(lost)? {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                let text = returned.reply_text.as_str().to_owned();
+                Err(Reply { code: returned.reply_code, text }.error(""))
+            }
+            Confirmation::Nack(None) => {
+                Err(Error::new(ErrorKind::Unavailable, "the broker could not keep the message (basic.nack)"))
+            }
+            Confirmation::NotRequested => {
+                Err(Error::new(ErrorKind::BadResponse, "the broker does not confirm messages"))
+            }
+        };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+        outcome
     }
 }
 
-/// Sees to it that the queue is there, and gives the channel on which that was done.
-async fn declared(connection: &Connection, queue: &str) -> Result<Channel, Error> {
-    let channel = connection.channel().await?;
-    let Err(error) = channel.declare(queue).await else { return Ok(channel) };
+/// Sees to it that a durable queue is there.
+pub(super) async fn declare(session: &Session, queue: &str) -> Result<(), Error> {
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let Err(error) = ask(session, queue, durable).await else { return Ok(()) };
     let Some(reply) = Reply::of(&error) else { return Err(error) };
     // A message in such a queue would not outlive the broker, or the connection that made the queue.
     let is_fleeting = ["'durable'", "'exclusive'", "'auto_delete'"].iter().any(|name| reply.text.contains(name));
     match reply.code {
         Reply::PRECONDITION_FAILED if is_fleeting => {
             let reason = format!(
-                "the queue `{queue}` exists, but messages in it can get lost; delete it or name another ({reply})"
+                "the queue `{queue}` exists, but what is in it can get lost; delete it or name another ({reply})"
             );
             Err(Error::new(ErrorKind::Unavailable, reason).with_source(error))
         }
         // Its operator has chosen a type or limits for it, which is fine, or lets us use it and not make it.
         Reply::PRECONDITION_FAILED | Reply::ACCESS_REFUSED => {
-            let channel = connection.channel().await?;
-            match channel.look(queue).await {
-                Ok(_) => Ok(channel),
-                Err(missing) if Reply::of(&missing).is_some_and(|missing| missing.code == Reply::NOT_FOUND) => Err(
-                    Error::new(error.kind(), format!("the queue `{queue}` is not there and cannot be made: {reply}"))
-                        .with_source(error.clone()),
-                ),
-                Err(error) => Err(error),
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            match ask(session, queue, passive).await {
+                Err(missing) if Reply::of(&missing).is_some_and(|missing| missing.code == Reply::NOT_FOUND) => {
+                    let reason = format!("the queue `{queue}` is not there and cannot be made: {reply}");
+                    Err(Error::new(error.kind(), reason).with_source(error))
+                }
+                looked => looked,
             }
         }
         Reply::RESOURCE_LOCKED => {
@@ -98,4 +125,12 @@ async fn declared(connection: &Connection, queue: &str) -> Result<Channel, Error
         }
         _ => Err(error),
     }
+}
+
+/// Declares a queue on a channel of its own, since a refusal closes the channel.
+async fn ask(session: &Session, queue: &str, options: QueueDeclareOptions) -> Result<(), Error> {
+    let lost = |error: lapin::Error| failed(&error);
+    let channel = session.connection().create_channel().await.map_err(lost)?;
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await.map_err(lost)?;
+    channel.close(200, "done".into()).await.map_err(lost)
 }

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::RabbitMqConfig;
 use super::lane::Link;
-use crate::amqp::{Address, Connection};
+use super::session::Session;
 use crate::error::{Error, ErrorKind};
 
 /// How long to wait after the first failure, and at most.
@@ -25,7 +26,7 @@ type Outcome = Option<Result<Arc<Link>, Error>>;
 pub(super) struct Dock(Arc<Inner>);
 
 struct Inner {
-    address: Address,
+    config: RabbitMqConfig,
     /// How long an attempt may take.
     limit: Duration,
     state: Mutex<State>,
@@ -47,9 +48,9 @@ enum Slot {
 }
 
 impl Dock {
-    pub(super) fn new(address: Address, limit: Duration) -> Self {
+    pub(super) fn new(config: RabbitMqConfig) -> Self {
         let state = State { slot: Slot::Idle, attempts: 0, failures: 0, failed: None };
-        Self(Arc::new(Inner { address, limit, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { limit: config.timeout, config, state: Mutex::new(state) }))
     }
 
     /// The link; connects if there is none.
@@ -76,7 +77,7 @@ impl Dock {
     fn enter(&self) -> Result<Arc<Link>, (u64, watch::Receiver<Outcome>)> {
         let mut state = self.0.lock();
         match &state.slot {
-            Slot::Up(link) if !link.connection.is_ended() => return Ok(Arc::clone(link)),
+            Slot::Up(link) if !link.session.is_ended() => return Ok(Arc::clone(link)),
             Slot::Connecting { attempt, outcome, .. } => return Err((*attempt, outcome.clone())),
             Slot::Up(_) | Slot::Idle => {}
         }
@@ -120,14 +121,14 @@ impl Inner {
         if let Some(instant) = not_before {
             sleep_until(instant).await;
         }
-        let outcome = match timeout(self.limit, Connection::open(&self.address)).await {
+        let outcome = match timeout(self.limit, Session::open(&self.config, "scouter")).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let reason = format!("the broker did not let us in within {:?}", self.limit);
                 Err(Error::new(ErrorKind::Timeout, reason))
             }
         };
-        let outcome = outcome.map(|connection| Arc::new(Link::new(connection)));
+        let outcome = outcome.map(|session| Arc::new(Link::new(session)));
         let mut state = self.lock();
         if matches!(state.slot, Slot::Connecting { attempt, .. } if attempt == number) {
             state.slot = match &outcome {
@@ -157,7 +158,7 @@ impl fmt::Debug for Dock {
             Slot::Connecting { .. } => "connecting",
             Slot::Up(_) => "up",
         };
-        f.debug_struct("Dock").field("broker", &self.0.address).field("state", &state).finish()
+        f.debug_struct("Dock").field("broker", &self.0.config.shown()).field("state", &state).finish()
     }
 }
 

@@ -8,8 +8,16 @@ mod lane;
 #[cfg(feature = "rabbitmq")]
 mod link;
 #[cfg(feature = "rabbitmq")]
+mod reply;
+#[cfg(feature = "rabbitmq")]
 mod sender;
+#[cfg(feature = "rabbitmq")]
+mod session;
 
 pub use self::config::RabbitMqConfig;
 #[cfg(feature = "rabbitmq")]
+pub use self::reply::Reply;
+#[cfg(feature = "rabbitmq")]
 pub use self::sender::RabbitMq;
+#[cfg(feature = "rabbitmq")]
+pub use self::session::Session;

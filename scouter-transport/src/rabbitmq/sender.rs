@@ -5,33 +5,34 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use lapin::BasicProperties;
+
 use super::RabbitMqConfig;
-use super::lane::Link;
+use super::lane::{Link, Publication};
 use super::link::Dock;
-use crate::amqp::{Address, Properties, Publication, Reply};
+use super::reply::Reply;
 use crate::error::{Error, ErrorKind};
 use crate::payload::{ContentType, Payload, Receipt};
 use crate::traffic::Traffic;
 use crate::transport::{BoxFuture, Transport};
 
-/// How long an orderly farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// Sends payloads as persistent messages over one connection that is kept.
 ///
-/// Any number of sends may be under way: they share a channel per signal, and each ends with the broker's confirm of its
-/// own message. A message that no queue takes comes back and is an error. Only protobuf travels.
+/// Many sends may be under way: each has a channel of its own and ends with the broker's confirm of its message. A message that no queue takes comes back and is an error. Only protobuf travels.
 #[derive(Debug)]
 pub struct RabbitMq {
     shown: String,
-    exchange: Arc<str>,
-    queues: [Arc<str>; 2],
+    exchange: String,
+    queues: [String; 2],
     timeout: Duration,
     /// The largest message: as configured, or less once the broker has said so.
     largest: AtomicUsize,
     dock: Dock,
     traffic: Traffic,
 }
+
+/// The delivery mode of a message that is kept on disk.
+const PERSISTENT: u8 = 2;
 
 /// How far a send has come, for the report of one that ran out of time.
 #[derive(Debug, Default)]
@@ -51,14 +52,14 @@ impl RabbitMq {
     ///
     /// [`ErrorKind::Config`] for settings that cannot work.
     pub fn new(config: RabbitMqConfig) -> Result<Self, Error> {
-        let address = Address::new(config.clone())?;
+        config.check_all()?;
         Ok(Self {
             shown: config.shown(),
-            exchange: config.exchange.into(),
-            queues: config.queues.map(Arc::from),
+            exchange: config.exchange.clone(),
+            queues: config.queues.clone(),
             timeout: config.timeout,
             largest: AtomicUsize::new(config.max_message_bytes),
-            dock: Dock::new(address, config.timeout),
+            dock: Dock::new(config),
             traffic: Traffic::default(),
         })
     }
@@ -76,26 +77,25 @@ impl RabbitMq {
         let link = self.dock.link().await?;
         progress.reached(OPENING, &link);
         let queue = &self.queues[payload.signal.index()];
-        let declared = self.exchange.is_empty().then_some(&**queue);
-        let lane = link.lane(payload.signal, declared).await?;
-        progress.reached(PUBLISHING, &link);
-        let confirm = lane.publish(Publication {
-            exchange: Arc::clone(&self.exchange),
-            routing_key: Arc::clone(queue),
-            properties: Properties { content_type: Some(payload.content.mime().to_owned()), ..Properties::default() },
-            body: payload.body,
-        });
-        let Err(error) = confirm.outcome().await else { return Ok(Receipt::default()) };
-        let reply = Reply::of(&error);
-        // A message that was not kept says nothing about the channel. After anything else it is closed, or the queue is
-        // gone; then the next send opens and declares anew.
-        if error.kind() != ErrorKind::Unavailable || reply.is_some() {
-            link.leave(payload.signal, &lane);
+        if self.exchange.is_empty() {
+            link.declare(payload.signal, queue).await?;
         }
-        if let Some(limit) = reply.and_then(Reply::size_limit) {
+        progress.reached(PUBLISHING, &link);
+        let publication = Publication {
+            exchange: &self.exchange,
+            routing_key: queue,
+            properties: BasicProperties::default()
+                .with_content_type(payload.content.mime().into())
+                .with_delivery_mode(PERSISTENT),
+            body: &payload.body,
+        };
+        let Err(error) = link.publish(publication).await else { return Ok(Receipt::default()) };
+        let Some(reply) = Reply::of(&error) else { return Err(error) };
+        if let Some(limit) = reply.size_limit() {
             self.largest.fetch_min(limit, Ordering::Relaxed);
         }
-        if reply.is_some_and(|reply| reply.code == Reply::NO_ROUTE) {
+        if reply.code == Reply::NO_ROUTE {
+            link.undeclare(payload.signal).await;
             return Err(self.unroutable(queue).with_source(error));
         }
         Err(error)
@@ -113,7 +113,7 @@ impl RabbitMq {
 
     fn timed_out(&self, progress: &Progress) -> Error {
         let link = progress.link.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let blocked = link.as_ref().and_then(|link| link.connection.blocked());
+        let blocked = link.as_ref().and_then(|link| link.session.blocked());
         // If the connection hangs, later sends must not hang with it, and what waits in it must not pile up.
         if let Some(link) = &link {
             self.dock.forget(link);
@@ -166,8 +166,7 @@ impl Transport for RabbitMq {
         Box::pin(async {
             self.traffic.close().await;
             if let Some(link) = self.dock.take() {
-                // A broker that does not say farewell is left without.
-                let _ = tokio::time::timeout(FAREWELL, link.connection.close()).await;
+                link.session.close().await;
             }
             Ok(())
         })

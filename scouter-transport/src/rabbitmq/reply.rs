@@ -56,10 +56,46 @@ impl Reply {
         }
     }
 
+    /// What the library says, if it is something that the broker said.
+    pub(crate) fn from_library(error: &lapin::Error) -> Option<Self> {
+        match error.kind() {
+            lapin::ErrorKind::ProtocolError(error) => {
+                Some(Self { code: error.get_id(), text: error.get_message().as_str().to_owned() })
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn error(self, what: &str) -> Error {
         let detail = if what.is_empty() { self.to_string() } else { format!("{what}: {self}") };
         Error::new(self.kind(), detail).with_source(self)
     }
+}
+
+/// An error of the library in words of ours. Nothing of it is kept: it may hold more than may be shown.
+pub(crate) fn failed(error: &lapin::Error) -> Error {
+    use lapin::ErrorKind as Library;
+    if let Some(reply) = Reply::from_library(error) {
+        return reply.error("");
+    }
+    let (kind, reason) = match error.kind() {
+        Library::InvalidProtocolVersion(_) => {
+            (ErrorKind::BadResponse, "the far end speaks another version of AMQP than 0-9-1".to_owned())
+        }
+        Library::ParsingError(_) => {
+            let reason = "the answer is not AMQP 0-9-1: is this the port of TLS, or of the management page?";
+            (ErrorKind::BadResponse, reason.to_owned())
+        }
+        Library::SerialisationError(_) => (ErrorKind::Refused, "the message cannot be written as AMQP".to_owned()),
+        Library::ChannelsLimitReached => (ErrorKind::Unavailable, "no channel of the connection is free".to_owned()),
+        Library::IOError(error) if error.kind() != std::io::ErrorKind::ConnectionAborted => {
+            (ErrorKind::Dropped, error.to_string())
+        }
+        Library::MissingHeartbeatError => (ErrorKind::Dropped, "the broker was silent for two heartbeats".to_owned()),
+        // States of the library's that follow from a connection that has ended.
+        _ => (ErrorKind::Dropped, "the broker closed the connection".to_owned()),
+    };
+    Error::new(kind, reason)
 }
 
 impl fmt::Display for Reply {
