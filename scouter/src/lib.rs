@@ -17,6 +17,7 @@
 //!
 //! * `http` (default): OTLP over HTTP.
 //! * `grpc`: OTLP over gRPC.
+//! * `kafka`: OTLP over Kafka; `kafka-tls` adds TLS and user names.
 //! * `config-file`: reads the file that `OTEL_CONFIG_FILE` names.
 //! * `full`: everything.
 

@@ -2,6 +2,7 @@
 
 mod environment;
 mod factory;
+mod kafka;
 mod tls;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use scouter_transport::grpc::GrpcConfig;
 use scouter_transport::http::HttpConfig;
+use scouter_transport::kafka::KafkaConfig;
 use scouter_transport::memory::Memory;
 use scouter_transport::{Compression, Config, ContentType, Endpoint, connect};
 
@@ -30,6 +32,9 @@ pub enum Protocol {
     Http,
     /// OTLP over gRPC.
     Grpc,
+    /// Over Kafka. The brokers and all else stand in the settings: of the connection only the timeout and the PEM files
+    /// count.
+    Kafka(KafkaConfig),
     /// Into memory, for tests.
     Memory(Memory),
     /// Written to [`Settings::console`](crate::Settings::console), a line of OTLP in JSON for every span.
@@ -115,6 +120,16 @@ impl Connection {
         let config = match &self.protocol {
             Protocol::Http => fill!(HttpConfig::new(self.endpoint.clone()).content(self.content)),
             Protocol::Grpc => fill!(GrpcConfig::new(self.endpoint.clone())),
+            Protocol::Kafka(config) => {
+                let mut config = config.clone();
+                if let Some(timeout) = self.timeout {
+                    config = config.timeout(timeout);
+                }
+                if let Some(tls) = tls {
+                    config = config.tls(tls);
+                }
+                Config::from(config)
+            }
             Protocol::Memory(memory) => Config::Memory(memory.clone()),
             Protocol::Console => {
                 let output = console.clone();
