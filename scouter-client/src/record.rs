@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Scope, hex};
-pub use read::{tag_text, time};
+pub use read::time;
 
 /// The attribute that holds the space of the entity.
 pub const SPACE_ATTRIBUTE: &str = "scouter.space";

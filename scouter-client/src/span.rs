@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::hex;
-pub use json::{attributes, value};
+pub use json::{attributes, tag_text, value};
 pub use read::service_name;
 
 /// A finished span and its place in its trace.

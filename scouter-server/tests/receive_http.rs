@@ -162,7 +162,7 @@ async fn bodies_that_cannot_be_decoded_get_400_and_a_status_in_their_encoding() 
         let answer = post_protobuf(&server, body).await;
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_eq!(status(&answer).code, 3);
-        assert!(status(&answer).message.contains("not an OTLP trace request in protobuf"), "{answer:?}");
+        assert!(status(&answer).message.contains("not an ExportTraceServiceRequest in protobuf"), "{answer:?}");
         let answer = post(&server, JSON, r#"{"resourceSpans": [{"scopeSpans": 5}]}"#).await;
         assert_eq!(answer.status, 400);
         assert_eq!(status(&answer).code, 3);
@@ -225,7 +225,7 @@ async fn other_methods_get_405_and_other_paths_404() {
 #[tokio::test]
 async fn signals_that_are_not_stored_are_not_acknowledged() {
     let server = TestServer::start().await;
-    for path in ["/v1/logs", "/v1/metrics"] {
+    for path in ["/v1/metrics", "/v1development/profiles"] {
         for content_type in [PROTOBUF, JSON] {
             let answer = call(&server, Method::POST, path, &[("content-type", content_type)], "{}".into()).await;
             // Not one of the statuses after which a sender tries again.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Scope;
 use crate::filters::{ENTITY_ATTRIBUTE, TAG_PREFIX};
-use crate::span::{attributes, service_name, value};
+use crate::span::{attributes, service_name, tag_text, value};
 
 impl Record {
     /// Reads a record with the resource and scope it belongs to.
@@ -68,17 +68,6 @@ pub fn time(record: view::LogRecordView<'_>) -> u64 {
     match record.time() {
         0 => record.observed_time(),
         time => time,
-    }
-}
-
-/// A tag's value as text: text as it is, anything else as JSON.
-pub fn tag_text(view: ValueView<'_>) -> String {
-    match view {
-        ValueView::Str(text) => text.to_owned(),
-        other => match value(other) {
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        },
     }
 }
 

@@ -29,6 +29,17 @@ pub fn value(view: ValueView<'_>) -> Value {
     }
 }
 
+/// A tag's value as text: text as it is, anything else as JSON.
+pub fn tag_text(view: ValueView<'_>) -> String {
+    match view {
+        ValueView::Str(text) => text.to_owned(),
+        other => match value(other) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use scouter_span::value::Value as Recorded;

@@ -133,13 +133,7 @@ impl IngestError {
 impl fmt::Display for IngestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(signal, error) => {
-                let signal = match signal {
-                    Signal::Traces => "trace",
-                    Signal::Logs => "logs",
-                };
-                write!(f, "the body is not an OTLP {signal} request in protobuf: {error}")
-            }
+            Self::Malformed(signal, error) => write!(f, "the body is not an {} in protobuf: {error}", signal.request()),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -6,8 +6,10 @@
 //! | `GET`, `POST /api/v1/traces/search` | a [`TracePage`] |
 //! | `POST /api/v1/spans/search` | a list of [`Span`]s: trace after trace, each as a tree |
 //! | `GET /api/v1/services` | a list of names |
+//! | `GET`, `POST /api/v1/records` | a [`RecordPage`] |
+//! | `GET`, `POST /api/v1/tags` | a list of [`Tag`]s |
 //!
-//! Filters are [`TraceFilters`]: a JSON object in the body, or the same names in the URL. What cannot be used answers 400
+//! Filters are [`TraceFilters`], [`RecordFilters`] or [`TagFilters`]: a JSON object in the body, or the same names in the URL. What cannot be used answers 400
 //! and says which field, with which value, and what it may be.
 
 mod problem;
@@ -22,10 +24,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use scouter_client::{FilterError, Span, Trace, TraceFilters, TracePage};
+use scouter_client::{FilterError, RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
 use scouter_span::TraceId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::store::Store;
 use problem::Problem;
@@ -34,6 +36,8 @@ use problem::Problem;
 const BODY_LIMIT: usize = 2 << 20;
 
 type Shared = State<Arc<dyn Store>>;
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+type Body = Result<Bytes, BytesRejection>;
 
 /// An answer that must not be kept: the next one may have more spans.
 struct Fresh<T>(T);
@@ -51,6 +55,8 @@ pub fn router(store: Arc<dyn Store>) -> Router {
         .route("/api/v1/traces/search", get(search_by_url).post(search))
         .route("/api/v1/spans/search", post(spans))
         .route("/api/v1/services", get(services))
+        .route("/api/v1/records", get(records_by_url).post(records))
+        .route("/api/v1/tags", get(tags_by_url).post(tags))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(store)
 }
@@ -63,39 +69,56 @@ async fn trace(State(store): Shared, Path(id): Path<String>) -> Result<Fresh<Tra
     trace.map(Fresh).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no trace {id}")))
 }
 
-async fn search_by_url(
-    State(store): Shared,
-    pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Fresh<TracePage>, Problem> {
-    let Query(pairs) =
-        pairs.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()))?;
-    Ok(Fresh(store.search(TraceFilters::from_query(pairs)?).await?))
+async fn search_by_url(State(store): Shared, pairs: Pairs) -> Result<Fresh<TracePage>, Problem> {
+    Ok(Fresh(store.search(TraceFilters::from_query(given(pairs)?)?).await?))
 }
 
-async fn search(State(store): Shared, body: Result<Bytes, BytesRejection>) -> Result<Fresh<TracePage>, Problem> {
-    Ok(Fresh(store.search(filters(body)?).await?))
+async fn search(State(store): Shared, body: Body) -> Result<Fresh<TracePage>, Problem> {
+    Ok(Fresh(store.search(TraceFilters::from_json(&filters(body)?)?).await?))
 }
 
-async fn spans(State(store): Shared, body: Result<Bytes, BytesRejection>) -> Result<Fresh<Vec<Span>>, Problem> {
-    Ok(Fresh(store.spans(filters(body)?).await?))
+async fn spans(State(store): Shared, body: Body) -> Result<Fresh<Vec<Span>>, Problem> {
+    Ok(Fresh(store.spans(TraceFilters::from_json(&filters(body)?)?).await?))
+}
+
+async fn records_by_url(State(store): Shared, pairs: Pairs) -> Result<Fresh<RecordPage>, Problem> {
+    Ok(Fresh(store.records(RecordFilters::from_query(given(pairs)?)?).await?))
+}
+
+async fn records(State(store): Shared, body: Body) -> Result<Fresh<RecordPage>, Problem> {
+    Ok(Fresh(store.records(RecordFilters::from_json(&filters(body)?)?).await?))
+}
+
+async fn tags_by_url(State(store): Shared, pairs: Pairs) -> Result<Fresh<Vec<Tag>>, Problem> {
+    Ok(Fresh(store.tags(TagFilters::from_query(given(pairs)?)?).await?))
+}
+
+async fn tags(State(store): Shared, body: Body) -> Result<Fresh<Vec<Tag>>, Problem> {
+    Ok(Fresh(store.tags(TagFilters::from_json(&filters(body)?)?).await?))
 }
 
 async fn services(State(store): Shared) -> Result<Fresh<Vec<String>>, Problem> {
     Ok(Fresh(store.services().await?))
 }
 
+/// The pairs of a URL's query.
+fn given(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
+    let invalid = |error: QueryRejection| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text());
+    pairs.map(|Query(pairs)| pairs).map_err(invalid)
+}
+
 /// The filters in a body. An empty one asks for everything.
-fn filters(body: Result<Bytes, BytesRejection>) -> Result<TraceFilters, Problem> {
+fn filters(body: Body) -> Result<Map<String, Value>, Problem> {
     let body = body.map_err(|error| {
         let message = format!("{}: filters may have up to {BODY_LIMIT} bytes", error.body_text().to_lowercase());
         Problem::new(error.status(), "invalid_body", message)
     })?;
     if body.trim_ascii().is_empty() {
-        return Ok(TraceFilters::default());
+        return Ok(Map::new());
     }
     let invalid = |message: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", message);
     match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) => Ok(TraceFilters::from_json(&object)?),
+        Ok(Value::Object(object)) => Ok(object),
         Ok(_) => {
             Err(invalid("the body is not a JSON object: give filters like {\"service_name\": \"shop\"}".to_owned()))
         }

@@ -1,11 +1,12 @@
-//! The few protobuf messages that are answered, written by hand: `ExportTraceServiceResponse` and `google.rpc.Status`.
+//! The few protobuf messages that are answered, written by hand: `ExportTraceServiceResponse`, `ExportLogsServiceResponse`, which is
+//! laid out alike, and `google.rpc.Status`.
 
 use scouter_span::wire::{len_delimited, nested, uint};
 use tonic::Code;
 
 use crate::ingest::Accepted;
 
-/// An `ExportTraceServiceResponse`: empty on full success, as OTLP asks.
+/// An `ExportTraceServiceResponse` or `ExportLogsServiceResponse`: empty on full success, as OTLP asks.
 pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
     let mut out = Vec::new();
     if accepted.rejected > 0 {

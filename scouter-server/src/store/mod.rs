@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use scouter_client::{Span, Trace, TraceFilters, TracePage};
+use scouter_client::{RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
 use scouter_span::TraceId;
 
 pub use embedded::{EmbeddedConfig, open};
@@ -24,6 +24,16 @@ pub enum Signal {
     Traces,
     /// Records: an `ExportLogsServiceRequest`.
     Logs,
+}
+
+impl Signal {
+    /// What a message of this signal is called (OTLP, `opentelemetry.proto.collector`).
+    pub const fn request(self) -> &'static str {
+        match self {
+            Self::Traces => "ExportTraceServiceRequest",
+            Self::Logs => "ExportLogsServiceRequest",
+        }
+    }
 }
 
 /// Keeps spans and records, once each, and finds them again.
@@ -67,6 +77,19 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// # Errors
     /// The storage could not be read.
     fn services(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// Records that satisfy the filters, newest first, a page at a time. A page goes on where the one before ended, whatever arrived
+    /// in between.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn records(&self, filters: RecordFilters) -> BoxFuture<'_, Result<RecordPage, StoreError>>;
+
+    /// The tags of spans and records with each of their values: by key, the values that most traces and records have first.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn tags(&self, filters: TagFilters) -> BoxFuture<'_, Result<Vec<Tag>, StoreError>>;
 
     /// Waits for what is being written and lets go of the storage. Later writes and reads fail.
     ///

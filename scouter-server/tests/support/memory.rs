@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use scouter_client::{Span, Trace, TraceFilters, TracePage};
+use scouter_client::{RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
 use scouter_server::store::{BoxFuture, Signal, Store, StoreError, StoreErrorKind, Written};
 use scouter_span::view::{LogsRequest, TraceRequest};
 use scouter_span::{SpanId, TraceId};
@@ -141,6 +141,14 @@ impl Store for MemoryStore {
 
     fn services(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(async { Ok(vec!["hello".into()]) })
+    }
+
+    fn records(&self, _: RecordFilters) -> BoxFuture<'_, Result<RecordPage, StoreError>> {
+        Box::pin(async { Err(failed()) })
+    }
+
+    fn tags(&self, _: TagFilters) -> BoxFuture<'_, Result<Vec<Tag>, StoreError>> {
+        Box::pin(async { Err(failed()) })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: `TraceService/Export`, on the port that serves everything else too.
+//! OTLP over gRPC: `TraceService/Export` and `LogsService/Export`, on the port that serves everything else too.
 //!
 //! The gRPC framing of one unary call is read here rather than by a generated server: the request's bytes go to the store as
 //! they are, so there is nothing to decode; its length and its decompressed length share their limit, their room and their
@@ -25,7 +25,8 @@ use crate::metrics::Outcome;
 use crate::store::Signal;
 use frame::Frame;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 /// Every collector service of OTLP lies below this.
 const SERVICES: &str = "/opentelemetry.proto.collector.";
 
@@ -34,7 +35,7 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 const ACCEPTED_ENCODINGS: HeaderValue = HeaderValue::from_static("gzip,identity");
 
 pub(super) fn router(receiver: Receiver) -> Router {
-    Router::new().route(EXPORT, post(export)).with_state(receiver)
+    Router::new().route(TRACES, post(traces)).route(LOGS, post(logs)).with_state(receiver)
 }
 
 pub(super) fn is_service(path: &str) -> bool {
@@ -47,14 +48,22 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     ["application/grpc", "application/grpc+proto"].iter().any(|grpc| media_type.eq_ignore_ascii_case(grpc))
 }
 
-async fn export(State(receiver): State<Receiver>, request: Request) -> Response {
+async fn traces(State(receiver): State<Receiver>, request: Request) -> Response {
+    export(&receiver, Signal::Traces, request).await
+}
+
+async fn logs(State(receiver): State<Receiver>, request: Request) -> Response {
+    export(&receiver, Signal::Logs, request).await
+}
+
+async fn export(receiver: &Receiver, signal: Signal, request: Request) -> Response {
     if !is_grpc(request.headers()) {
         let message = "a gRPC method is called with content-type application/grpc\n";
         let mut response = (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
         response.extensions_mut().insert(Ended(Outcome::Unsupported));
         return response;
     }
-    match receive(&receiver, request).await {
+    match receive(receiver, signal, request).await {
         Ok(accepted) => accept(&accepted),
         Err(refusal) => refuse(&refusal),
     }
@@ -71,7 +80,7 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
     }
 }
 
-async fn receive(receiver: &Receiver, request: Request) -> Result<Accepted, Refusal> {
+async fn receive(receiver: &Receiver, signal: Signal, request: Request) -> Result<Accepted, Refusal> {
     let coding = coding(request.headers())?;
     let limit = receiver.max_request_bytes;
     let mut frame = Frame::new(limit);
@@ -97,7 +106,7 @@ async fn receive(receiver: &Receiver, request: Request) -> Result<Accepted, Refu
     let wire = collector.wire();
     let message = collector.finish()?;
     receiver.ingest.metrics.read_body(wire as u64, message.bytes.len() as u64);
-    Ok(receiver.ingest.accept(Signal::Traces, message).await?)
+    Ok(receiver.ingest.accept(signal, message).await?)
 }
 
 fn accept(accepted: &Accepted) -> Response {

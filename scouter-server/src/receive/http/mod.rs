@@ -1,6 +1,9 @@
-//! OTLP over HTTP: `POST /v1/traces`, protobuf and JSON, plain and gzip (OTLP specification, "OTLP/HTTP").
+//! OTLP over HTTP: `POST /v1/traces` and `/v1/logs`, protobuf and JSON, plain and gzip (OTLP specification, "OTLP/HTTP").
 
 mod json;
+
+#[cfg(feature = "kafka")]
+pub(super) use self::json::to_protobuf as from_json;
 
 use axum::Router;
 use axum::body::Body;
@@ -28,14 +31,15 @@ pub(super) enum Encoding {
 }
 
 const TRACES: &str = "/v1/traces";
+const LOGS: &str = "/v1/logs";
 /// Signals OTLP knows and this server does not store. An honest 404 makes senders drop them rather than send them forever.
-const OTHER_SIGNALS: [&str; 3] = ["/v1/logs", "/v1/metrics", "/v1development/profiles"];
+const OTHER_SIGNALS: [&str; 2] = ["/v1/metrics", "/v1development/profiles"];
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) fn router(receiver: Receiver) -> Router {
-    let mut router = Router::new().route(TRACES, post(traces)).with_state(receiver);
+    let mut router = Router::new().route(TRACES, post(traces)).route(LOGS, post(logs)).with_state(receiver);
     for path in OTHER_SIGNALS {
         router = router.route(path, post(other_signal));
     }
@@ -43,7 +47,7 @@ pub(super) fn router(receiver: Receiver) -> Router {
 }
 
 pub(super) fn is_signal(path: &str) -> bool {
-    path == TRACES || OTHER_SIGNALS.contains(&path)
+    path == TRACES || path == LOGS || OTHER_SIGNALS.contains(&path)
 }
 
 /// The media type of a `Content-Type`, without parameters such as `charset`.
@@ -81,6 +85,14 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
 }
 
 async fn traces(State(receiver): State<Receiver>, request: Request) -> Response {
+    export(&receiver, Signal::Traces, request).await
+}
+
+async fn logs(State(receiver): State<Receiver>, request: Request) -> Response {
+    export(&receiver, Signal::Logs, request).await
+}
+
+async fn export(receiver: &Receiver, signal: Signal, request: Request) -> Response {
     let Some(encoding) = encoding(request.headers()) else {
         let media_type = media_type(request.headers());
         let said =
@@ -89,13 +101,18 @@ async fn traces(State(receiver): State<Receiver>, request: Request) -> Response 
             Refusal::Unsupported(format!("{said} is not read here; send application/x-protobuf or application/json"));
         return refuse(None, &refusal);
     };
-    match receive(&receiver, encoding, request).await {
+    match receive(receiver, signal, encoding, request).await {
         Ok(accepted) => accept(encoding, &accepted),
         Err(refusal) => refuse(Some(encoding), &refusal),
     }
 }
 
-async fn receive(receiver: &Receiver, encoding: Encoding, request: Request) -> Result<Accepted, Refusal> {
+async fn receive(
+    receiver: &Receiver,
+    signal: Signal,
+    encoding: Encoding,
+    request: Request,
+) -> Result<Accepted, Refusal> {
     let coding = coding(request.headers())?;
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let limit = receiver.max_request_bytes;
@@ -111,27 +128,28 @@ async fn receive(receiver: &Receiver, encoding: Encoding, request: Request) -> R
     let mut message = collector.finish()?;
     receiver.ingest.metrics.read_body(wire as u64, message.bytes.len() as u64);
     if encoding == Encoding::Json {
-        message = translate(message).await?;
+        message = translate(signal, message).await?;
     }
-    Ok(receiver.ingest.accept(Signal::Traces, message).await?)
+    Ok(receiver.ingest.accept(signal, message).await?)
 }
 
 /// The protobuf form of a JSON message, which is never longer: it needs at most as much room again.
-async fn translate(message: Message) -> Result<Message, Refusal> {
+async fn translate(signal: Signal, message: Message) -> Result<Message, Refusal> {
     let Message { bytes, mut reservation } = message;
     let length = bytes.len();
     reservation.grow(length).map_err(|_| Refusal::Overloaded)?;
-    let translated = off_the_loop(length, move || json::to_protobuf(&bytes)).await;
+    let translated = off_the_loop(length, move || json::to_protobuf(signal, &bytes)).await;
     let translated = translated
-        .map_err(|error| Refusal::Malformed(format!("the body is not an OTLP trace request in JSON: {error}")))?;
+        .map_err(|error| Refusal::Malformed(format!("the body is not an {} in JSON: {error}", signal.request())))?;
     reservation.shrink_to(translated.len());
     Ok(Message { bytes: translated.into(), reservation })
 }
 
 async fn other_signal(request: Request) -> Response {
     let path = request.uri().path();
-    let refusal =
-        Refusal::Unimplemented(format!("this server does not store what is sent to {path}; it stores traces"));
+    let refusal = Refusal::Unimplemented(format!(
+        "this server does not store what is sent to {path}; it takes {TRACES} and {LOGS}"
+    ));
     refuse(encoding(request.headers()), &refusal)
 }
 
@@ -149,6 +167,7 @@ fn accept(encoding: Encoding, accepted: &Accepted) -> Response {
             let body = match accepted.rejected {
                 0 => json!({}),
                 // An int64 is a string in JSON.
+                // Records are never rejected, so this is about spans.
                 rejected => json!({"partialSuccess": {
                     "rejectedSpans": rejected.to_string(),
                     "errorMessage": accepted.message,

@@ -1,4 +1,4 @@
-//! One transaction: the spans of some requests go into the tables.
+//! One transaction: the spans and records of some requests go into the tables.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,23 @@ use rusqlite::{CachedStatement, Connection, params};
 use scouter_client::filters::{ENTITY_ATTRIBUTE, TAG_PREFIX};
 use scouter_client::span;
 use scouter_span::TraceId;
-use scouter_span::view::{KeyValue, Resource, SpanView, TraceRequest};
+use scouter_span::view::{KeyValue, LogsRequest, Resource, SpanView, TraceRequest};
 
 use super::block::{Entry, Tail};
 use super::failure::Failure;
 use super::glance::Glance;
 use super::names::{Home, Names, Origins};
+use super::records::{RecordMemory, RecordWriter};
 use super::traces::{OpenTrace, Root, TraceWriter};
-use super::value::tag_text;
 use crate::store::Written;
 
 /// What the writer remembers from one transaction to the next. After one that failed it is made anew.
 pub(super) struct Memory {
-    names: Names,
-    resources: Origins,
-    scopes: Origins,
+    pub(super) names: Names,
+    pub(super) resources: Origins,
+    pub(super) scopes: Origins,
     tail: Tail,
+    pub(super) records: RecordMemory,
     next_trace: i64,
 }
 
@@ -34,6 +35,7 @@ impl Memory {
             resources: Origins::new(Home::Resource),
             scopes: Origins::new(Home::Scope),
             tail: Tail::new(next("SELECT ifnull(max(no), 0) + 1 FROM block")?)?,
+            records: RecordMemory::new(next("SELECT ifnull(max(no), 0) + 1 FROM record_block")?)?,
             next_trace: next("SELECT ifnull(max(no), 0) + 1 FROM trace")?,
         })
     }
@@ -48,6 +50,8 @@ pub(super) struct Batch<'c> {
     insert_span: CachedStatement<'c>,
     insert_tag: CachedStatement<'c>,
     put_block: CachedStatement<'c>,
+    /// Made when the first records come.
+    records: Option<RecordWriter<'c>>,
 }
 
 /// Where spans come from, once for many of them.
@@ -76,6 +80,7 @@ impl<'c> Batch<'c> {
                 "INSERT INTO block (no, raw_length, last, bloom, data) VALUES (?1, ?2, ?3, ?4, ?5) \
                  ON CONFLICT (no) DO UPDATE SET raw_length = ?2, last = ?3, bloom = ?4, data = ?5",
             )?,
+            records: None,
         })
     }
 
@@ -98,6 +103,15 @@ impl<'c> Batch<'c> {
             }
         }
         Ok(written)
+    }
+
+    /// Puts the records of a request in.
+    pub(super) fn add_records(&mut self, request: LogsRequest<'_>) -> Result<Written, Failure> {
+        let writer = match &mut self.records {
+            Some(writer) => writer,
+            none => none.insert(RecordWriter::new(self.sql)?),
+        };
+        writer.add(self.memory, request)
     }
 
     fn add_span(
@@ -130,8 +144,10 @@ impl<'c> Batch<'c> {
         }
         for attribute in span.attributes().iter() {
             self.memory.tail.note(attribute);
-            if attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE {
-                self.add_tag(attribute, no)?;
+            let is_tag = attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE;
+            // Of several values under one key the last counts.
+            if is_tag && let Some(value) = span.attributes().get(attribute.key) {
+                self.add_tag(KeyValue { value, ..attribute }, no)?;
             }
         }
         if self.memory.tail.is_full() {
@@ -143,7 +159,7 @@ impl<'c> Batch<'c> {
 
     fn add_tag(&mut self, attribute: KeyValue<'_>, trace: i64) -> Result<(), Failure> {
         let name = self.memory.names.number(self.sql, attribute.key)?;
-        let value = self.memory.names.number(self.sql, &tag_text(span::value(attribute.value)))?;
+        let value = self.memory.names.number(self.sql, &span::tag_text(attribute.value))?;
         self.insert_tag.execute([name, value, trace])?;
         Ok(())
     }
@@ -177,6 +193,9 @@ impl<'c> Batch<'c> {
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         if self.memory.tail.is_dirty() {
             self.put_tail()?;
+        }
+        if let Some(records) = &mut self.records {
+            records.finish(self.memory)?;
         }
         let mut writer = TraceWriter::new(self.sql)?;
         self.traces.iter().try_for_each(|trace| writer.write(trace))

@@ -1,7 +1,8 @@
-//! Spans' bytes, many together: alike as they are, they compress well.
+//! Spans' bytes, many together, and records' bytes: alike as they are, they compress well.
 //!
 //! A block is a row of entries, each four protobuf fields: the numbers of the resource, the scope and the trace, and the
-//! span's message as it was received. A span is found by the offset of its entry.
+//! span's message as it was received. A span is found by the offset of its entry. The blocks of records are of the same make; the
+//! number of their trace is 0.
 //!
 //! Ids do not compress, and the tables have them already. So a message that begins with its two ids, as every known sender
 //! writes it, is kept without them; they are put back when it is read.
@@ -9,7 +10,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use scouter_span::view::{KeyValue, SpanView};
+use scouter_span::view::{KeyValue, LogRecordView, SpanView, ValueView};
 use scouter_span::wire::field::span;
 use scouter_span::wire::{Field, FieldValue, Reader, len_delimited, uint};
 use scouter_span::{SpanId, TraceId};
@@ -42,6 +43,7 @@ pub(super) struct Tail {
     /// How much of `raw` the table has.
     stored: usize,
     terms: Terms,
+    first: i64,
     last: i64,
     fast: Compressor<'static>,
     thorough: Compressor<'static>,
@@ -61,7 +63,8 @@ pub(super) struct Entry<'a> {
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) raw_length: i64,
-    /// The latest start of its spans.
+    /// The earliest start of its spans, or time of its records, and the latest.
+    pub(super) first: i64,
     pub(super) last: i64,
     pub(super) bloom: Vec<u8>,
     pub(super) data: Vec<u8>,
@@ -74,6 +77,7 @@ impl Tail {
             raw: Vec::with_capacity(BLOCK_BYTES + (BLOCK_BYTES >> 2)),
             stored: 0,
             terms: Terms::default(),
+            first: i64::MAX,
             last: 0,
             fast: Compressor::new(GROWING)?,
             thorough: Compressor::new(FINISHED)?,
@@ -99,7 +103,13 @@ impl Tail {
         uint(&mut self.raw, SCOPE, entry.scope as u64);
         uint(&mut self.raw, TRACE, entry.trace as u64);
         len_delimited(&mut self.raw, if entry.is_whole { WHOLE } else { REST }, entry.content);
+        self.first = self.first.min(start);
         self.last = self.last.max(start);
+    }
+
+    /// What it holds so far.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.raw
     }
 
     /// Makes an attribute of one of the block's spans, or of their resources, findable.
@@ -107,12 +117,18 @@ impl Tail {
         self.terms.insert(bloom::recorded(attribute.key, attribute.value));
     }
 
+    /// As [`note`](Self::note), for a text.
+    pub(super) fn note_text(&mut self, key: &str, text: &str) {
+        self.terms.insert(bloom::recorded(key, ValueView::Str(text)));
+    }
+
     /// The block as it goes into the table now.
     pub(super) fn stored(&mut self) -> io::Result<Stored> {
         let compressor = if self.is_full() { &mut self.thorough } else { &mut self.fast };
         let data = compressor.compress(&self.raw)?;
         self.stored = self.raw.len();
-        Ok(Stored { raw_length: self.raw.len() as i64, last: self.last, bloom: self.terms.filter(), data })
+        let (raw_length, bloom) = (self.raw.len() as i64, self.terms.filter());
+        Ok(Stored { raw_length, first: self.first, last: self.last, bloom, data })
     }
 
     /// Goes on with an empty block.
@@ -122,6 +138,7 @@ impl Tail {
         self.raw.clear();
         self.raw.shrink_to(2 * BLOCK_BYTES);
         self.terms.clear();
+        self.first = i64::MAX;
         self.last = 0;
     }
 }
@@ -142,14 +159,24 @@ impl<'a> Entry<'a> {
         Self { resource: 0, scope: 0, trace: 0, content, is_whole }
     }
 
+    /// The entry of a record, not yet said [`of`](Self::of) what.
+    pub(super) const fn record(record: LogRecordView<'a>) -> Self {
+        Self { resource: 0, scope: 0, trace: 0, content: record.bytes(), is_whole: true }
+    }
+
     /// The same entry with the numbers of what the span belongs to.
     pub(super) const fn of(self, resource: i64, scope: i64, trace: i64) -> Self {
         Self { resource, scope, trace, ..self }
     }
 
     /// The span, maybe without its ids.
-    pub(super) const fn content(&self) -> SpanView<'a> {
+    pub(super) const fn span(&self) -> SpanView<'a> {
         SpanView::new(self.content)
+    }
+
+    /// The record.
+    pub(super) const fn as_record(&self) -> LogRecordView<'a> {
+        LogRecordView::new(self.content)
     }
 
     /// The span's message as it was received.
@@ -178,8 +205,14 @@ pub(super) fn entry(raw: &[u8], at: usize) -> Option<Entry<'_>> {
 
 /// The entries from here on.
 pub(super) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    entries_with_places(raw).map(|(_, entry)| entry)
+}
+
+/// The entries from here on, each with its offset.
+pub(super) fn entries_with_places(raw: &[u8]) -> impl Iterator<Item = (usize, Entry<'_>)> {
     let mut fields = Reader::new(raw);
     std::iter::from_fn(move || {
+        let at = fields.position();
         let mut number = |expected| match fields.next()?.ok()? {
             Field { number, value: FieldValue::Varint(value) } if number == expected => Some(value as i64),
             _ => None,
@@ -187,7 +220,7 @@ pub(super) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
         let (resource, scope, trace) = (number(RESOURCE)?, number(SCOPE)?, number(TRACE)?);
         match fields.next()?.ok()? {
             Field { number: number @ (WHOLE | REST), value: FieldValue::Len(content) } => {
-                Some(Entry { resource, scope, trace, content, is_whole: number == WHOLE })
+                Some((at, Entry { resource, scope, trace, content, is_whole: number == WHOLE }))
             }
             _ => None,
         }
@@ -221,7 +254,7 @@ mod tests {
         let stored = tail.stored().unwrap();
         assert!(!tail.is_dirty());
         assert!(stored.data.len() < stored.raw_length as usize / 4);
-        assert_eq!(stored.last, 299);
+        assert_eq!((stored.first, stored.last), (0, 299));
         let raw = read(&stored.data, stored.raw_length as usize).unwrap();
         assert_eq!(entries(&raw).count(), spans.len());
         for (n, (span, at)) in spans.iter().zip(places).enumerate() {

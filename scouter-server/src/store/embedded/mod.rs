@@ -1,18 +1,21 @@
 //! The store that needs nothing: one directory, one SQLite database, one thread that writes.
 //!
-//! Spans' bytes are kept as they were received, in compressed blocks; narrow rows lead to them. Writes that wait
+//! Spans' and records' bytes are kept as they were received, in compressed blocks; narrow rows lead to them. Writes that wait
 //! while one commits are committed together, so durability costs one sync for many requests.
 
 mod batch;
 mod block;
 mod bloom;
+mod cursor;
 mod failure;
 mod glance;
 mod names;
 mod readers;
+mod records;
 mod schema;
 mod search;
 mod snapshot;
+mod tags;
 mod traces;
 mod value;
 mod writer;
@@ -22,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use scouter_client::{Span, Trace, TraceFilters, TracePage};
+use scouter_client::{RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
 use scouter_span::TraceId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -152,6 +155,14 @@ impl Store for Embedded {
 
     fn services(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(self.readers.read("reading the services", |snapshot| snapshot.services()))
+    }
+
+    fn records(&self, filters: RecordFilters) -> BoxFuture<'_, Result<RecordPage, StoreError>> {
+        Box::pin(self.readers.read("searching for records", move |snapshot| records::find(snapshot, &filters)))
+    }
+
+    fn tags(&self, filters: TagFilters) -> BoxFuture<'_, Result<Vec<Tag>, StoreError>> {
+        Box::pin(self.readers.read("reading the tags", move |snapshot| tags::find(snapshot, &filters)))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -11,7 +11,7 @@ use super::failure::failed;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Counted up with every change that an older server could not read.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a directory may still be held by another server.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,6 +53,25 @@ CREATE TABLE trace_service (
 CREATE TABLE trace_tag (
     name INTEGER NOT NULL, value INTEGER NOT NULL, trace INTEGER NOT NULL,
     PRIMARY KEY (name, value, trace)) WITHOUT ROWID;
+";
+
+/// What came with version 2: records.
+///
+/// - `record_block`: as `block`, for records; `first` is the earliest time among them. A record's number is that of its block and the
+///   offset of its entry in there (see `records.rs`), so that nothing else needs to say where it is.
+/// - `record_key`: hashes of what tells a record from every other, to keep a redelivered one out.
+/// - `record_trace`: the records of a trace, by half of its id; the whole one is in the record's bytes.
+/// - `record_tag`: the records of a tag, and of an entity, by time.
+const RECORD_TABLES: &str = "
+CREATE TABLE record_block (
+    no INTEGER PRIMARY KEY, raw_length INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    bloom BLOB NOT NULL, data BLOB NOT NULL);
+CREATE INDEX record_block_by_last ON record_block (last, first);
+CREATE TABLE record_key (key INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (key, record)) WITHOUT ROWID;
+CREATE TABLE record_trace (trace INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (trace, record)) WITHOUT ROWID;
+CREATE TABLE record_tag (
+    name INTEGER NOT NULL, value INTEGER NOT NULL, time INTEGER NOT NULL, record INTEGER NOT NULL,
+    PRIMARY KEY (name, value, time, record)) WITHOUT ROWID;
 ";
 
 /// A directory that holds a store, and the proof that no other server has it.
@@ -98,7 +117,7 @@ impl Home {
         }
     }
 
-    /// The connection that writes. Makes the tables in an empty file, refuses a file it does not understand.
+    /// The connection that writes. Makes the tables in an empty file, adds the newer ones in one of an older server, refuses a file it does not understand.
     pub(super) fn writer(&self, cache_bytes: usize) -> Result<Connection, StoreError> {
         let connect = || -> Result<Connection, rusqlite::Error> {
             let flags =
@@ -143,10 +162,14 @@ impl Home {
         match (pragma("application_id")?, pragma("user_version")?, tables) {
             (0, 0, 0) => {
                 let create = format!(
-                    "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; \
+                    "BEGIN IMMEDIATE; {TABLES} {RECORD_TABLES} PRAGMA application_id = {APPLICATION_ID}; \
                      PRAGMA user_version = {VERSION}; COMMIT;"
                 );
                 connection.execute_batch(&create).map_err(|error| failed("making the tables", error))
+            }
+            (APPLICATION_ID, 1, _) => {
+                let migrate = format!("BEGIN IMMEDIATE; {RECORD_TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
+                connection.execute_batch(&migrate).map_err(|error| failed("making the tables of records", error))
             }
             (APPLICATION_ID, VERSION, _) => Ok(()),
             (APPLICATION_ID, version, _) if version > VERSION => unknown(format!(

@@ -1,7 +1,6 @@
 //! Finding traces: which index leads to them, and whether one found there is wanted.
 
 mod candidates;
-mod cursor;
 
 use std::collections::HashMap;
 
@@ -13,12 +12,12 @@ use serde_json::Value;
 
 use super::block::Entry;
 use super::bloom;
+use super::cursor::Cursor;
 use super::failure::Failure;
 use super::names::find_text;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::{self, Shelf, Snapshot};
 use super::traces::TraceRow;
-use super::value::{same, tag_text};
-use cursor::Cursor;
+use super::value::same;
 
 /// Traces that are wanted, newest first.
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ pub(super) fn find(snapshot: &mut Snapshot<'_>, filters: &TraceFilters) -> Resul
             continue;
         }
         if found.traces.len() == filters.page_size() as usize {
-            found.next_cursor = found.traces.last().map(|last| Cursor::after(last).to_string());
+            found.next_cursor = found.traces.last().map(|last| Cursor { time: last.start, no: last.no }.to_string());
             break;
         }
         found.traces.push(trace);
@@ -149,15 +148,15 @@ impl Wanted {
         if !self.may_be_in(snapshot, no)? {
             return Ok(false);
         }
-        let block = snapshot.block(no)?;
+        let block = snapshot.block(Shelf::Spans, no)?;
         self.fits(snapshot, snapshot::entry(&block, no, at)?)
     }
 
     /// Whether this span has the attributes and tags.
     fn fits(&self, snapshot: &mut Snapshot<'_>, entry: Entry<'_>) -> Result<bool, Failure> {
-        let own = entry.content().attributes();
+        let own = entry.span().attributes();
         for tag in &self.tags {
-            let value = own.get(&tag.key).map(|value| tag_text(span::value(value)));
+            let value = own.get(&tag.key).map(span::tag_text);
             if value.as_ref() != Some(&tag.text) {
                 return Ok(false);
             }

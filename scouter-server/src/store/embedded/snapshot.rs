@@ -4,14 +4,22 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension};
-use scouter_client::{Span, Trace, TraceSummary};
+use scouter_client::{Record, Span, Trace, TraceSummary};
 use scouter_span::view::{Resource, Scope, SpanView};
 use scouter_span::{SpanId, TraceId};
 
 use super::block::{self, Entry};
 use super::failure::Failure;
 use super::names::Home;
+use super::records;
 use super::traces::{self, TraceRow};
+
+/// Whose blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Shelf {
+    Spans,
+    Records,
+}
 
 /// How many blocks one read keeps unpacked.
 const BLOCKS: usize = 32;
@@ -30,7 +38,7 @@ pub(super) struct Snapshot<'c> {
     texts: HashMap<i64, String>,
     resources: HashMap<i64, Rc<Origin>>,
     scopes: HashMap<i64, Rc<Origin>>,
-    blocks: HashMap<i64, Rc<Vec<u8>>>,
+    blocks: HashMap<(Shelf, i64), Rc<Vec<u8>>>,
 }
 
 impl<'c> Snapshot<'c> {
@@ -57,15 +65,26 @@ impl<'c> Snapshot<'c> {
 
     fn span(&mut self, no: i64, at: i64, trace_id: TraceId, span_id: u64) -> Result<Span, Failure> {
         let bad = |what: String| Failure::Corrupt(format!("block {no} at {at}: {what}"));
-        let block = self.block(no)?;
+        let block = self.block(Shelf::Spans, no)?;
         let entry = entry(&block, no, at)?;
         let resource = self.resource(entry.resource)?;
         let scope = self.origin(Home::Scope, entry.scope)?;
-        let schema_url = if scope.schema_url.is_empty() { &resource.schema_url } else { &scope.schema_url };
+        let schema_url = scope.schema_url_in(&resource);
         let span_id = SpanId::from_int(span_id).ok_or_else(|| bad("the span's id is zero".to_owned()))?;
         let message = entry.message(trace_id, span_id);
         let (resource, scope) = (Resource::new(&resource.bytes), Scope::new(&scope.bytes));
         Span::read(SpanView::new(&message), resource, scope, schema_url).map_err(|error| bad(error.to_string()))
+    }
+
+    /// The record with this number.
+    pub(super) fn record(&mut self, no: i64) -> Result<Record, Failure> {
+        let (no, at) = records::place(no);
+        let block = self.block(Shelf::Records, no)?;
+        let entry = entry(&block, no, at)?;
+        let resource = self.resource(entry.resource)?;
+        let scope = self.origin(Home::Scope, entry.scope)?;
+        let schema_url = scope.schema_url_in(&resource);
+        Ok(Record::read(entry.as_record(), Resource::new(&resource.bytes), Scope::new(&scope.bytes), schema_url))
     }
 
     /// What a list of traces shows of one.
@@ -139,26 +158,44 @@ impl<'c> Snapshot<'c> {
     }
 
     /// The bytes of a block.
-    pub(super) fn block(&mut self, no: i64) -> Result<Rc<Vec<u8>>, Failure> {
-        if let Some(raw) = self.blocks.get(&no) {
+    pub(super) fn block(&mut self, shelf: Shelf, no: i64) -> Result<Rc<Vec<u8>>, Failure> {
+        if let Some(raw) = self.blocks.get(&(shelf, no)) {
             return Ok(Rc::clone(raw));
         }
-        let mut statement = self.sql.prepare_cached("SELECT raw_length, data FROM block WHERE no = ?")?;
-        let mut rows = statement.query([no])?;
-        let row = rows.next()?.ok_or_else(|| Failure::Corrupt(format!("block {no} is missing")))?;
-        let raw_length: i64 = row.get(0)?;
-        let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        let raw = Rc::new(block::read(data, raw_length as usize)?);
+        let raw = Rc::new(shelf.read(self.sql, no)?);
         if self.blocks.len() >= BLOCKS {
             self.blocks.clear();
         }
-        self.blocks.insert(no, Rc::clone(&raw));
+        self.blocks.insert((shelf, no), Rc::clone(&raw));
         Ok(raw)
+    }
+}
+
+impl Shelf {
+    /// The bytes of a block.
+    pub(super) fn read(self, sql: &Connection, no: i64) -> Result<Vec<u8>, Failure> {
+        let select = match self {
+            Self::Spans => "SELECT raw_length, data FROM block WHERE no = ?",
+            Self::Records => "SELECT raw_length, data FROM record_block WHERE no = ?",
+        };
+        let mut statement = sql.prepare_cached(select)?;
+        let mut rows = statement.query([no])?;
+        let row = rows.next()?.ok_or_else(|| Failure::Corrupt(format!("block {no} of {self:?} is missing")))?;
+        let raw_length: i64 = row.get(0)?;
+        let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        Ok(block::read(data, raw_length as usize)?)
+    }
+}
+
+impl Origin {
+    /// The schema of what lies in this scope: the scope's own, or else the resource's.
+    fn schema_url_in<'a>(&'a self, resource: &'a Self) -> &'a str {
+        if self.schema_url.is_empty() { &resource.schema_url } else { &self.schema_url }
     }
 }
 
 /// The entry at an offset of a block.
 pub(super) fn entry(raw: &[u8], no: i64, at: i64) -> Result<Entry<'_>, Failure> {
     let entry = usize::try_from(at).ok().and_then(|at| block::entry(raw, at));
-    entry.ok_or_else(|| Failure::Corrupt(format!("block {no} has no span at {at}")))
+    entry.ok_or_else(|| Failure::Corrupt(format!("block {no} has nothing at {at}")))
 }

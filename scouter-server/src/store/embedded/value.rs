@@ -42,14 +42,6 @@ pub(super) fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// A tag's value as text: text as it is, anything else as JSON.
-pub(super) fn tag_text(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

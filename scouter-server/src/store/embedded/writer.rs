@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use scouter_span::view::TraceRequest;
+use scouter_span::view::{LogsRequest, TraceRequest};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::batch::{Batch, Memory};
@@ -75,12 +75,12 @@ impl Writer {
             Ok(Ok(answers)) => answers,
             Ok(Err(failure)) => {
                 self.memory = None;
-                let error = failure.during("writing spans");
+                let error = failure.during("writing");
                 batch.iter().map(|_| Err(StoreError::new(error.kind(), error.to_string()))).collect()
             }
             Err(_) => {
                 self.memory = None;
-                let fault = || StoreError::new(StoreErrorKind::Storage, "writing spans failed: the writer panicked");
+                let fault = || StoreError::new(StoreErrorKind::Storage, "writing failed: the writer panicked");
                 batch.iter().map(|_| Err(fault())).collect()
             }
         };
@@ -100,18 +100,17 @@ impl Writer {
         let mut writing = Batch::new(&transaction, memory)?;
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch {
-            if job.signal == Signal::Logs {
-                let message = "records are not stored yet";
-                answers.push(Err(StoreError::new(StoreErrorKind::InvalidRequest, message)));
-                continue;
-            }
-            match TraceRequest::parse(&job.request) {
-                Ok(request) => answers.push(Ok(writing.add(request)?)),
+            let added = match job.signal {
+                Signal::Traces => TraceRequest::parse(&job.request).map(|request| writing.add(request)),
+                Signal::Logs => LogsRequest::parse(&job.request).map(|request| writing.add_records(request)),
+            };
+            answers.push(match added {
+                Ok(written) => Ok(written?),
                 Err(error) => {
-                    let message = format!("this is not an ExportTraceServiceRequest: {error}");
-                    answers.push(Err(StoreError::new(StoreErrorKind::InvalidRequest, message).with_source(error)));
+                    let message = format!("this is not an {}: {error}", job.signal.request());
+                    Err(StoreError::new(StoreErrorKind::InvalidRequest, message).with_source(error))
                 }
-            }
+            });
         }
         writing.finish()?;
         transaction.commit()?;

@@ -4,6 +4,7 @@
 //! lowerCamelCase only, trace and span ids are hex of either case, enums are numbers, 64-bit integers come as text or as number,
 //! bytes are base64, unknown names are passed over, `null` means absent.
 
+mod logs;
 mod schema;
 mod value;
 
@@ -13,16 +14,21 @@ use scouter_span::wire::nested;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::store::Signal;
 use schema::{Field, Kind, Schema};
 
-/// The protobuf form of an `ExportTraceServiceRequest` in JSON.
+/// The protobuf form of a request of this signal in JSON.
 ///
 /// # Errors
 /// The text is not JSON, or a known field has a value it cannot have. Says where.
-pub(super) fn to_protobuf(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+pub(in crate::receive) fn to_protobuf(signal: Signal, text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(text.len() / 2);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    Message { schema: &schema::REQUEST, out: &mut out }.deserialize(&mut deserializer)?;
+    let schema = match signal {
+        Signal::Traces => &schema::REQUEST,
+        Signal::Logs => &logs::REQUEST,
+    };
+    Message { schema, out: &mut out }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(out)
 }

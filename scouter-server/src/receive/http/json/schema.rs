@@ -1,4 +1,4 @@
-//! The messages of OTLP traces as tables: JSON name, field number, kind.
+//! The messages of OTLP traces, and those they share with logs, as tables: JSON name, field number, kind.
 
 use scouter_span::wire::field;
 
@@ -40,7 +40,7 @@ pub(super) enum Kind {
 
 use Kind::{Bool, Bytes, Double, Enum, Fixed32, Fixed64, Id, Int64, Message, Messages, Text, Uint32};
 
-const fn f(name: &'static str, number: u32, kind: Kind) -> Field {
+pub(super) const fn f(name: &'static str, number: u32, kind: Kind) -> Field {
     Field { name, number, kind }
 }
 
@@ -58,7 +58,7 @@ static RESOURCE_SPANS: Schema = Schema {
     ],
 };
 
-static RESOURCE: Schema = Schema {
+pub(super) static RESOURCE: Schema = Schema {
     name: "Resource",
     fields: &[
         f("attributes", field::resource::ATTRIBUTES, Messages(&KEY_VALUE)),
@@ -75,7 +75,7 @@ static SCOPE_SPANS: Schema = Schema {
     ],
 };
 
-static SCOPE: Schema = Schema {
+pub(super) static SCOPE: Schema = Schema {
     name: "InstrumentationScope",
     fields: &[
         f("name", field::scope::NAME, Text),
@@ -134,12 +134,12 @@ static STATUS: Schema = Schema {
     fields: &[f("message", field::status::MESSAGE, Text), f("code", field::status::CODE, Enum)],
 };
 
-static KEY_VALUE: Schema = Schema {
+pub(super) static KEY_VALUE: Schema = Schema {
     name: "KeyValue",
     fields: &[f("key", field::key_value::KEY, Text), f("value", field::key_value::VALUE, Message(&ANY_VALUE))],
 };
 
-static ANY_VALUE: Schema = Schema {
+pub(super) static ANY_VALUE: Schema = Schema {
     name: "AnyValue",
     fields: &[
         f("stringValue", field::any_value::STRING, Text),

@@ -1,5 +1,6 @@
 //! The translation beside `opentelemetry-proto`, which decodes what comes out.
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -7,9 +8,10 @@ use prost::Message as _;
 use serde_json::{Value as Json, json};
 
 use super::to_protobuf;
+use crate::store::Signal;
 
 fn translate(json: &Json) -> Result<ExportTraceServiceRequest, String> {
-    let bytes = to_protobuf(json.to_string().as_bytes()).map_err(|error| error.to_string())?;
+    let bytes = to_protobuf(Signal::Traces, json.to_string().as_bytes()).map_err(|error| error.to_string())?;
     scouter_span::view::TraceRequest::parse(&bytes).unwrap();
     Ok(ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap())
 }
@@ -180,13 +182,50 @@ fn text_that_is_not_one_json_object_is_refused() {
         "{\"x\":\"\\ud800\"",
         "\u{feff}{}",
     ] {
-        assert!(to_protobuf(text.as_bytes()).is_err(), "{text}");
+        assert!(to_protobuf(Signal::Traces, text.as_bytes()).is_err(), "{text}");
     }
-    assert!(to_protobuf(b"{\"resourceSpans\":[{\"schemaUrl\":\"\xff\"}]}").is_err());
+    assert!(to_protobuf(Signal::Traces, b"{\"resourceSpans\":[{\"schemaUrl\":\"\xff\"}]}").is_err());
     let deep = format!("{}{}", "{\"arrayValue\":{\"values\":[".repeat(1000), "]}}".repeat(1000));
     let deep = format!("{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"value\":{deep}}}]}}}}]}}");
-    assert!(to_protobuf(deep.as_bytes()).is_err());
+    assert!(to_protobuf(Signal::Traces, deep.as_bytes()).is_err());
     let deep = format!("{{\"unknown\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     // What is passed over is not descended into.
-    assert!(to_protobuf(deep.as_bytes()).is_ok());
+    assert!(to_protobuf(Signal::Traces, deep.as_bytes()).is_ok());
+}
+
+#[test]
+fn every_field_of_a_record_arrives() {
+    let json = json!({"resourceLogs": [{
+        "schemaUrl": "https://schema/1",
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "hello"}}]},
+        "scopeLogs": [{
+            "schemaUrl": "https://schema/2",
+            "scope": {"name": "scope", "version": "1.2"},
+            "logRecords": [{
+                "timeUnixNano": "1544712660000000000", "observedTimeUnixNano": "1544712660000000001",
+                "severityNumber": 9, "severityText": "info", "eventName": "scouter.record.spc",
+                "body": {"kvlistValue": {"values": [{"key": "x", "value": {"doubleValue": 0.5}}]}},
+                "attributes": [{"key": "n", "value": {"intValue": "-5"}}],
+                "droppedAttributesCount": 3, "flags": 1,
+                "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+            }],
+        }],
+    }]});
+    // Their reader of the same JSON is the judge. Ours takes ids of either case, numbers as numbers, and names it does not know.
+    let theirs: ExportLogsServiceRequest = serde_json::from_value(json.clone()).unwrap();
+    let mut other = json;
+    let record = &mut other["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+    record["traceId"] = "5B8EFFF798038103D269B633813FC60C".into();
+    record["timeUnixNano"] = 1_544_712_660_000_000_000_u64.into();
+    record["attributes"][0]["value"] = json!({"intValue": -5});
+    record["unknown"] = json!({"traceId": [5]});
+    let bytes = to_protobuf(Signal::Logs, other.to_string().as_bytes()).unwrap();
+    scouter_span::view::LogsRequest::parse(&bytes).unwrap();
+    assert_eq!(ExportLogsServiceRequest::decode(bytes.as_slice()).unwrap(), theirs);
+    for (wrong, name) in [(json!({"traceId": "xyz"}), "traceId"), (json!({"severityNumber": "INFO"}), "severityNumber")]
+    {
+        let json = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [wrong]}]}]});
+        let error = to_protobuf(Signal::Logs, json.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }

@@ -7,9 +7,9 @@ use rusqlite::types::Value;
 use scouter_client::TraceFilters;
 
 use super::Wanted;
-use super::cursor::Cursor;
+use crate::store::embedded::cursor::Cursor;
 use crate::store::embedded::failure::Failure;
-use crate::store::embedded::snapshot::Snapshot;
+use crate::store::embedded::snapshot::{Shelf, Snapshot};
 use crate::store::embedded::traces::select_traces;
 use crate::store::embedded::{block, bloom};
 
@@ -62,12 +62,12 @@ pub(super) fn query(
     let earliest = filters.start_time.map_or(0, clamp);
     // The end is not part of the range. A start beyond 63 bits is stored as the greatest number, so that one is.
     let latest = filters.end_time.map_or(i64::MAX, |end| i64::try_from(end).map_or(i64::MAX, |end| end - 1));
-    let latest = cursor.map_or(latest, |cursor| latest.min(cursor.start));
+    let latest = cursor.map_or(latest, |cursor| latest.min(cursor.time));
     query.sql += &format!(" AND {start} BETWEEN ? AND ?");
     query.values.extend([earliest.into(), latest.into()]);
     if let Some(cursor) = cursor {
         query.sql += &format!(" AND ({start} < ? OR {no} < ?)");
-        query.values.extend([cursor.start.into(), cursor.no.into()]);
+        query.values.extend([cursor.time.into(), cursor.no.into()]);
     }
     match filters.has_errors {
         Some(true) => query.sql += " AND t.errors > 0",
@@ -135,7 +135,7 @@ fn rare_attributes(
     }
     let mut traces = BTreeSet::new();
     for no in hopeful {
-        let block = snapshot.block(no)?;
+        let block = snapshot.block(Shelf::Spans, no)?;
         for entry in block::entries(&block) {
             if !traces.contains(&entry.trace) && wanted.fits(snapshot, entry)? {
                 traces.insert(entry.trace);
