@@ -37,8 +37,42 @@ pub(crate) mod variable {
         unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
     }
 
+    /// Keeps the collector of cycles out while it lives. No other code of Python's may run under it.
+    ///
+    /// Before Python 3.12 a collection may come with any allocation, and run Python: finalisers, callbacks, and the signal
+    /// handlers that are due by then. `set` and `reset` allocate there while they hold pointers into the context's map that
+    /// own nothing: a span that begins and ends in such code puts another map in its place, the first is freed, and what
+    /// comes next reads freed memory, or leaves the variable with a cached value that nobody owns.
+    struct Undisturbed {
+        #[cfg(not(Py_3_12))]
+        collects: bool,
+    }
+
+    impl Undisturbed {
+        #[inline]
+        fn new(_attached: Python<'_>) -> Self {
+            Self {
+                #[cfg(not(Py_3_12))]
+                // SAFETY: we are attached. It changes a flag, and gives the former one.
+                collects: unsafe { ffi::PyGC_Disable() } != 0,
+            }
+        }
+    }
+
+    #[cfg(not(Py_3_12))]
+    impl Drop for Undisturbed {
+        #[inline]
+        fn drop(&mut self) {
+            if self.collects {
+                // SAFETY: we are still attached, for its maker's `Python` outlives the call it guards.
+                unsafe { ffi::PyGC_Enable() };
+            }
+        }
+    }
+
     /// Sets the value and returns the token that undoes it.
     pub(crate) fn set<'py>(variable: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let _undisturbed = Undisturbed::new(variable.py());
         // SAFETY: both are live objects and we are attached; the result is a new reference, or null with an error set.
         unsafe {
             let token = ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr());
@@ -46,7 +80,9 @@ pub(crate) mod variable {
         }
     }
 
+    /// Gives the variable the value again that it had before the `set` that made the token.
     pub(crate) fn reset(variable: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _undisturbed = Undisturbed::new(variable.py());
         // SAFETY: both are live objects and we are attached. A token of another variable or context is an error, not harm.
         let answer = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) };
         if answer == 0 { Ok(()) } else { Err(PyErr::fetch(variable.py())) }
@@ -114,12 +150,14 @@ pub(crate) fn with_span<'py>(context: &Bound<'py, PyAny>, span: &Bound<'py, PyAn
 pub(crate) fn recycle(context: Bound<'_, PyAny>) {
     let py = context.py();
     let Ok(otel) = otel(py) else { return };
-    // Nobody can tell that it is used again.
+    // Nobody can tell that it is used again, but by a weak reference. The variable does not cache it either: `detach` has put
+    // the former context there, and nothing that Python runs came between.
     if !variable::is_only_reference(&context) {
         return;
     }
     let Ok(entries) = context.cast_into::<PyDict>() else { return };
-    if entries.len() == 1 && entries.set_item(otel.span_key.bind(py), py.None()).is_ok() {
+    // One entry is then this one.
+    if entries.set_item(otel.span_key.bind(py), py.None()).is_ok() && entries.len() == 1 {
         let before = otel.spare_context.lock(py).replace(entries.unbind());
         drop(before);
     }

@@ -13,7 +13,7 @@ use crate::headers;
 use crate::otel::otel;
 use crate::plugins::{Asked, Plugins};
 use crate::provider::State;
-use crate::span::{Manner, Options, Phase, Resource, Scope, Span, record};
+use crate::span::{Manner, Options, Phase, Resource, Scope, Span, end, record};
 use crate::value::{Taken, TakenAttributes};
 use crate::{interrupt, report, text};
 
@@ -146,11 +146,13 @@ impl Tracer {
         span
     }
 
-    /// Tells the processors that a span has begun. Raises only what interrupted a plug-in.
+    /// Tells the processors that a span has begun. Raises only what interrupted a plug-in or a value, and then the span has
+    /// ended: whoever asked for it gets the interrupt instead.
     #[inline]
     pub(crate) fn began(&self, span: &Bound<'_, Span>, options: Option<&Options>) -> PyResult<()> {
         let plugins = self.plugins();
-        if plugins.processors.is_empty() { interrupt::hand_over() } else { self.tell(span, options) }
+        let told = if plugins.processors.is_empty() { interrupt::hand_over() } else { self.tell(span, options) };
+        told.inspect_err(|_| end::of_nobody(span))
     }
 
     #[cold]

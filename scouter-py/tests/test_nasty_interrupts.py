@@ -11,14 +11,17 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
-from support import Kept
+from opentelemetry.sdk.trace import SpanProcessor
+from support import Kept, run_script
 
-from scouter.tracing import ScouterTracer
+from scouter import MockConfig
+from scouter.tracing import ScouterTracer, TracerProvider
 
 
 class Interrupted(BaseException):
@@ -186,6 +189,67 @@ def test_a_signal_handler_that_traces(kept: Kept) -> None:
     assert names.count("handler") + sum(kept.tracer.stats()["destinations"]["scouter"]["dropped"].values()) >= 300
 
 
+_AT_EVERY_ALLOCATION = """
+import gc
+import sys
+from contextvars import ContextVar
+
+from opentelemetry import context, trace
+from scouter import MockConfig
+from scouter.tracing import init_tracer
+
+tracer = init_tracer(service_name="test", transport_config=MockConfig())
+others = [ContextVar(str(at)) for at in range(int(sys.argv[1]))]
+for at, other in enumerate(others):
+    other.set([at])
+collections, hoard = 0, []
+
+
+def callback(phase, info):
+    global collections
+    gc.disable()
+    collections += 1
+    with tracer.start_as_current_span("of the callback") as span:
+        assert trace.get_current_span() is span
+        # What was freed a moment ago now belongs to somebody else.
+        hoard.extend(bytes(size) for size in range(0, 480, 8) for _ in range(20))
+
+
+def collect_after(allocations, call, *arguments):
+    keep = [[] for _ in range(5)]
+    gc.set_threshold(gc.get_count()[0] + allocations, 1000, 1000)
+    gc.enable()
+    call(*arguments)
+    gc.disable()
+
+
+gc.disable()
+gc.callbacks.append(callback)
+for allocations in list(range(8)) * 20:
+    gc.collect(0)
+    hoard.clear()
+    span = tracer.start_as_current_span("x")
+    collect_after(allocations, span.__enter__)
+    assert trace.get_current_span() is span
+    collect_after(allocations, span.__exit__, None, None, None)
+    assert (trace.get_current_span(), dict(context.get_current())) == (trace.INVALID_SPAN, {})
+    assert [other.get() for other in others] == [[at] for at in range(len(others))]
+assert collections > 160
+print("held")
+"""
+
+
+@pytest.mark.parametrize("others", [1, 5, 40])
+def test_a_collection_that_traces(tmp_path: Path, others: int) -> None:
+    """Before Python 3.12 a collection may come with any allocation, in the middle of a change of the context too.
+
+    Whatever runs then (a finaliser, a callback, a signal handler that is due) may trace. How the context's map is built
+    depends on how many variables are in it.
+    """
+    ran = run_script(tmp_path, _AT_EVERY_ALLOCATION, str(others))
+    assert (ran.returncode, ran.stdout) == (0, "held\n"), ran.stderr
+
+
 class KeyboardInterrupting:
     """As if Ctrl-C were pressed while this is looked at."""
 
@@ -258,6 +322,46 @@ def test_a_keyboard_interrupt_passes_while_an_exception_is_recorded(kept: Kept) 
             function()
         assert trace.get_current_span() is trace.INVALID_SPAN
     assert len(kept.spans()) == 2
+
+
+class InterruptedAtStart(SpanProcessor):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_start(self, span: Any, parent_context: context.Context | None = None) -> None:
+        self.told.append("start")
+        raise KeyboardInterrupt
+
+    def on_end(self, span: Any) -> None:
+        self.told.append("end")
+
+
+@pytest.mark.parametrize("how", ["with", "start_span", "decorated"])
+@pytest.mark.parametrize("where", ["processor", "attribute"])
+def test_a_span_whose_beginning_was_interrupted_has_ended(how: str, where: str) -> None:
+    config, processor = MockConfig(), InterruptedAtStart()
+    provider = TracerProvider(transport_config=config)
+    if where == "processor":
+        provider.add_span_processor(processor)
+    tracer = provider.get_tracer("test")
+    attributes = {"a": KeyboardInterrupting()} if where == "attribute" else {"a": 1}
+    # Held on to, so that nothing ends for being forgotten.
+    block = tracer.start_as_current_span("x", attributes=attributes)
+    begin = {
+        "with": block.__enter__,
+        "start_span": lambda: tracer.start_span("x", attributes=attributes),
+        "decorated": tracer.span("x", attributes=attributes)(lambda: None),
+    }[how]
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert not block.is_recording()
+    assert processor.told == (["start", "end"] if where == "processor" else [])
+    assert provider.force_flush()
+    assert [span["name"] for span in config.spans] == ["x"]
+    stats = provider.stats()
+    assert (stats["started"], stats["live"], stats["plugin_failures"]) == (1, 0, 0)
+    provider.shutdown()
 
 
 # --- Recursion

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use scouter_span::clock::Clock;
 
 use super::{Phase, Span};
+use crate::interrupt;
 
 /// Ends a span, now or at this time, and tells its processors. A second end has no effect. What processors raise is not
 /// raised here, except an interrupt or an exit, and then the span has ended all the same.
@@ -18,6 +19,15 @@ pub(super) fn end(slf: &Bound<'_, Span>, time: Option<u64>) -> PyResult<()> {
         None => span.end(),
     });
     Ok(())
+}
+
+/// Ends a span that nobody will, because its beginning was interrupted.
+#[cold]
+pub(crate) fn of_nobody(slf: &Bound<'_, Span>) {
+    if let Err(error) = end(slf, None) {
+        // An interrupt of a processor, beside the one that is being raised.
+        interrupt::swallow(slf.py(), error);
+    }
 }
 
 #[cold]

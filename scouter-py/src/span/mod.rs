@@ -4,7 +4,7 @@
 //! calls Python: a finaliser or a `__str__` that comes back to the span finds it free.
 
 mod body;
-mod end;
+pub(crate) mod end;
 mod enter;
 mod finished;
 mod options;
