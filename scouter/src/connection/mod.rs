@@ -3,6 +3,7 @@
 mod environment;
 mod factory;
 mod kafka;
+mod rabbitmq;
 mod tls;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use scouter_transport::grpc::GrpcConfig;
 use scouter_transport::http::HttpConfig;
 use scouter_transport::kafka::KafkaConfig;
 use scouter_transport::memory::Memory;
+use scouter_transport::rabbitmq::RabbitMqConfig;
 use scouter_transport::{Compression, Config, ContentType, Endpoint, connect};
 
 pub(crate) use self::environment::default_endpoint;
@@ -35,6 +37,9 @@ pub enum Protocol {
     /// Over Kafka. The brokers and all else stand in the settings: of the connection only the timeout and the PEM files
     /// count.
     Kafka(KafkaConfig),
+    /// Through RabbitMQ. The broker and all else stand in the settings: of the connection only the timeout and the PEM files
+    /// count.
+    RabbitMq(RabbitMqConfig),
     /// Into memory, for tests.
     Memory(Memory),
     /// Written to [`Settings::console`](crate::Settings::console), a line of OTLP in JSON for every span.
@@ -121,6 +126,16 @@ impl Connection {
             Protocol::Http => fill!(HttpConfig::new(self.endpoint.clone()).content(self.content)),
             Protocol::Grpc => fill!(GrpcConfig::new(self.endpoint.clone())),
             Protocol::Kafka(config) => {
+                let mut config = config.clone();
+                if let Some(timeout) = self.timeout {
+                    config = config.timeout(timeout);
+                }
+                if let Some(tls) = tls {
+                    config = config.tls(tls);
+                }
+                Config::from(config)
+            }
+            Protocol::RabbitMq(config) => {
                 let mut config = config.clone();
                 if let Some(timeout) = self.timeout {
                     config = config.timeout(timeout);
