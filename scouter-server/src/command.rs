@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, DEFAULT_LISTEN, DEFAULT_MAX_IN_FLIGHT_BYTES, DEFAULT_MAX_REQUEST_BYTES, Token};
 use crate::error::{ServerError, ServerErrorKind};
+use crate::receive::kafka::KafkaFlags;
 use crate::server::Server;
 
 /// Receives OpenTelemetry traces over HTTP and gRPC, keeps them, answers queries and shows them on a web page. All on one port.
@@ -32,6 +33,8 @@ struct Options {
     /// A file of tokens, one a line; ingest and API then ask for one of them
     #[arg(long, env = "SCOUTER_SERVER_TOKEN_FILE", value_name = "PATH")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    kafka: KafkaFlags,
 }
 
 /// Runs the server until SIGTERM or SIGINT, and returns the process's exit status: 0 after an orderly end, 1 after an error, which
@@ -70,6 +73,7 @@ impl Options {
         config.max_request_bytes = self.max_request_bytes;
         let fitting = DEFAULT_MAX_IN_FLIGHT_BYTES.max(self.max_request_bytes.saturating_mul(4));
         config.max_in_flight_bytes = self.max_in_flight_bytes.unwrap_or(fitting);
+        config.kafka = self.kafka.source()?;
         if let Some(file) = &self.token_file {
             config.tokens = tokens(file)?;
         }

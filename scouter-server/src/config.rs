@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::receive::kafka::KafkaSource;
+
 /// Settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long requests that are being handled get to finish when the server stops. 10 s.
     pub shutdown_timeout: Duration,
+    /// Kafka topics to read from as well; needs the cargo feature `kafka`.
+    pub kafka: Option<KafkaSource>,
     /// When there are any, ingest and API ask for one of them: `authorization: Bearer <token>`.
     pub tokens: Vec<Token>,
 }
@@ -43,6 +47,7 @@ impl Config {
             max_in_flight_bytes: DEFAULT_MAX_IN_FLIGHT_BYTES,
             idle_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
+            kafka: None,
             tokens: Vec::new(),
         }
     }

@@ -18,4 +18,5 @@ pub mod store;
 pub use command::run;
 pub use config::{Config, Token};
 pub use error::{ServerError, ServerErrorKind};
+pub use receive::kafka::{KafkaSource, Properties as KafkaProperties};
 pub use server::Server;

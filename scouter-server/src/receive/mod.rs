@@ -4,6 +4,7 @@ mod background;
 mod body;
 mod grpc;
 mod http;
+pub(crate) mod kafka;
 mod refusal;
 mod response;
 

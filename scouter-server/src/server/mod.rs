@@ -70,7 +70,10 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let room = Room::new(config.max_in_flight_bytes);
         let ingest = Ingest { store: Arc::clone(&store), metrics: Arc::clone(&metrics), room };
-        let background = Background::default();
+        let mut background = Background::default();
+        if let Some(source) = &config.kafka {
+            receive::kafka::add(&mut background, source, &ingest, config.max_request_bytes)?;
+        }
         let observed = (Arc::clone(&metrics), Arc::clone(&ingest.room));
         let receiver =
             Receiver { ingest, max_request_bytes: config.max_request_bytes, idle_timeout: config.idle_timeout };

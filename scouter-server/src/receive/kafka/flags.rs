@@ -1,0 +1,108 @@
+//! Kafka on the command line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use scouter_transport::kafka::{KafkaConfig, SaslMechanism, SecurityProtocol};
+use scouter_transport::{Signal, TlsConfig};
+
+use super::source::{KafkaSource, Properties};
+use crate::error::{ServerError, ServerErrorKind};
+
+/// Reading from Kafka.
+#[derive(Args)]
+pub(crate) struct KafkaFlags {
+    /// Kafka brokers to read from as well, host:port, several separated by commas
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_BROKERS", value_name = "BROKERS")]
+    kafka_brokers: Option<String>,
+    /// The Kafka topic with traces
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_TOPIC", value_name = "TOPIC", default_value = "otlp_spans")]
+    kafka_topic: String,
+    /// The Kafka topic with records
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_RECORDS_TOPIC", value_name = "TOPIC", default_value = "otlp_logs")]
+    kafka_records_topic: String,
+    /// The consumer group that all servers of one store share
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_GROUP", value_name = "NAME", default_value = "scouter")]
+    kafka_group: String,
+    /// The user name for the Kafka brokers
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_USERNAME", value_name = "NAME")]
+    kafka_username: Option<String>,
+    /// Its password; other users of the machine see flags, so prefer the variable
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    kafka_password: Option<String>,
+    /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 [default: PLAIN]
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_SASL_MECHANISM", value_name = "MECHANISM")]
+    kafka_sasl_mechanism: Option<SaslMechanism>,
+    /// PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL [default: what the other flags need]
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_SECURITY_PROTOCOL", value_name = "PROTOCOL")]
+    kafka_security_protocol: Option<SecurityProtocol>,
+    /// A PEM file of authorities to trust instead of the system's
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_CA_FILE", value_name = "PATH")]
+    kafka_ca_file: Option<PathBuf>,
+    /// A PEM file of the certificate to show to the brokers
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_CERTIFICATE_FILE", value_name = "PATH", requires = "kafka_key_file")]
+    kafka_certificate_file: Option<PathBuf>,
+    /// A PEM file of its private key
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_KEY_FILE", value_name = "PATH", requires = "kafka_certificate_file")]
+    kafka_key_file: Option<PathBuf>,
+    /// Another property of librdkafka's consumer, such as session.timeout.ms=6000; may repeat
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    kafka_property: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`.
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl KafkaFlags {
+    /// What is read, when brokers are given.
+    pub(crate) fn source(self) -> Result<Option<KafkaSource>, ServerError> {
+        let Some(brokers) = self.kafka_brokers else { return Ok(None) };
+        let mut connection = KafkaConfig::new(brokers)
+            .topic(Signal::Traces, self.kafka_topic)
+            .topic(Signal::Logs, self.kafka_records_topic)
+            .client_id("scouter-server");
+        if let Some(name) = self.kafka_username {
+            connection = connection.username(name);
+        }
+        if let Some(password) = self.kafka_password {
+            connection = connection.password(password);
+        }
+        if let Some(mechanism) = self.kafka_sasl_mechanism {
+            connection = connection.sasl_mechanism(mechanism);
+        }
+        if let Some(protocol) = self.kafka_security_protocol {
+            connection = connection.security_protocol(protocol);
+        }
+        let encrypted = matches!(self.kafka_security_protocol, Some(SecurityProtocol::Ssl | SecurityProtocol::SaslSsl));
+        let mut tls = encrypted.then(TlsConfig::new);
+        if let Some(ca) = &self.kafka_ca_file {
+            tls = Some(tls.unwrap_or_default().ca(read(ca)?));
+        }
+        if let (Some(certificate), Some(key)) = (&self.kafka_certificate_file, &self.kafka_key_file) {
+            tls = Some(tls.unwrap_or_default().client(read(certificate)?, read(key)?));
+        }
+        if let Some(tls) = tls {
+            connection = connection.tls(tls);
+        }
+        let properties = Properties(self.kafka_property);
+        Ok(Some(KafkaSource { connection, group: self.kafka_group, properties }))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ServerError> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("the file {} cannot be read: {error}", path.display());
+        ServerError::new(ServerErrorKind::Config, message, error)
+    })
+}
+
+/// Without what must stay secret.
+impl fmt::Debug for KafkaFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaFlags").field("kafka_brokers", &self.kafka_brokers).finish_non_exhaustive()
+    }
+}
