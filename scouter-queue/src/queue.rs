@@ -121,14 +121,22 @@ impl RecordQueue {
         if scratch.bytes.capacity() <= KEPT {
             let _ = SCRATCH.try_with(|kept| kept.replace(scratch));
         }
-        let counter = match outcome {
-            Outcome::Accepted => &self.counters.accepted,
-            Outcome::SampledOut => &self.counters.sampled_out,
-            Outcome::Rejected(_) => &self.counters.rejected,
-            Outcome::TurnedAway => &self.counters.turned_away,
-        };
-        counter.increment();
-        outcome
+        self.count(outcome)
+    }
+
+    /// Whether no record of this span is kept, whatever it holds. If so, one counts as sampled out. For callers to whom making
+    /// the record is work.
+    pub fn passes_over(&self, span: &SpanContext) -> bool {
+        let passes = !sampling::keeps_span(self.profile.sample_ratio(), span);
+        if passes {
+            self.counters.sampled_out.increment();
+        }
+        passes
+    }
+
+    /// Counts a record that could not even be made, such as one of another language's values.
+    pub fn reject(&self, rejected: Rejected) -> Outcome {
+        self.count(Outcome::Rejected(rejected))
     }
 
     /// What became of the records so far, in this process and those it was forked from.
@@ -138,6 +146,17 @@ impl RecordQueue {
             [accepted, sampled_out, rejected, turned_away].map(Counter::get);
         let inserted = accepted + sampled_out + rejected + turned_away;
         RecordStats { inserted, accepted, sampled_out, rejected, turned_away }
+    }
+
+    fn count(&self, outcome: Outcome) -> Outcome {
+        let counter = match outcome {
+            Outcome::Accepted => &self.counters.accepted,
+            Outcome::SampledOut => &self.counters.sampled_out,
+            Outcome::Rejected(_) => &self.counters.rejected,
+            Outcome::TurnedAway => &self.counters.turned_away,
+        };
+        counter.increment();
+        outcome
     }
 
     fn insert_with(&self, scratch: &mut Scratch, record: &Record, span: Option<&SpanContext>) -> Outcome {

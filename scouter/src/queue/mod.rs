@@ -38,7 +38,7 @@ const DROP_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 #[must_use = "dropping this ends it: keep it as long as the program inserts records"]
 pub struct ScouterQueue {
-    queues: BTreeMap<String, RecordQueue>,
+    queues: BTreeMap<String, Arc<RecordQueue>>,
     /// None when the SDK is disabled: then records are looked at by nobody and nothing runs.
     pipeline: Option<Arc<Pipeline>>,
 }
@@ -91,8 +91,9 @@ impl ScouterQueue {
             let pipeline = settings.pipeline(Signal::Logs, settings.resource())?.build(&worker()?)?;
             (Some(Arc::clone(&pipeline)), pipeline)
         };
-        let queue =
-            |(alias, profile): (String, Profile)| (alias.clone(), RecordQueue::new(alias, profile, Arc::clone(&sink)));
+        let queue = |(alias, profile): (String, Profile)| {
+            (alias.clone(), Arc::new(RecordQueue::new(alias, profile, Arc::clone(&sink))))
+        };
         Ok(Self { queues: by_alias.into_iter().map(queue).collect(), pipeline })
     }
 
@@ -131,18 +132,23 @@ impl ScouterQueue {
         Ok(if self.is_enabled() { queue.insert(record, span) } else { Outcome::SampledOut })
     }
 
-    /// The queue of this alias.
+    /// The queue of this alias, for whoever does not want to look it up for every record.
     ///
     /// # Errors
     /// No profile has this alias.
-    pub fn queue(&self, alias: &str) -> Result<&RecordQueue, UnknownAlias> {
+    pub fn queue(&self, alias: &str) -> Result<&Arc<RecordQueue>, UnknownAlias> {
         let unknown = || UnknownAlias { alias: alias.to_owned(), known: self.queues.keys().cloned().collect() };
         self.queues.get(alias).ok_or_else(unknown)
     }
 
     /// The queues, by alias.
-    pub fn queues(&self) -> impl Iterator<Item = &RecordQueue> {
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<RecordQueue>> {
         self.queues.values()
+    }
+
+    /// The aliases, in alphabetical order.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.queues.keys().map(String::as_str)
     }
 
     /// Whether records go anywhere: not when the SDK is disabled.
@@ -173,6 +179,11 @@ impl ScouterQueue {
         }
     }
 
+    /// Whether a shutdown has begun, or there is nothing to shut down because the SDK is disabled.
+    pub fn is_shut_down(&self) -> bool {
+        self.pipeline.as_ref().is_none_or(|pipeline| pipeline.is_closed())
+    }
+
     /// The copies of accepted records that this process can keep for itself, for tests; they are drained as one
     /// `ExportLogsServiceRequest`. `None` when the SDK is disabled.
     pub fn capture(&self) -> Option<&LocalCapture> {
@@ -190,7 +201,7 @@ impl ScouterQueue {
 impl Drop for ScouterQueue {
     fn drop(&mut self) {
         // Who has shut down already has waited as long as was wanted.
-        if self.pipeline.as_ref().is_none_or(|pipeline| pipeline.is_closed()) {
+        if self.is_shut_down() {
             return;
         }
         // What did not arrive is counted and reported by the pipeline; a destructor has nobody to tell.
