@@ -1,5 +1,6 @@
 //! The channels of a connection: each carries one message at a time, so that an answer belongs to that message.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -24,6 +25,8 @@ pub(super) struct Link {
     /// Channels on which nothing is on its way.
     idle: Mutex<Vec<Channel>>,
     places: Semaphore,
+    /// The largest message that the broker takes, once it has said so.
+    pub(super) largest: AtomicUsize,
 }
 
 /// A message to publish.
@@ -38,7 +41,13 @@ pub(super) struct Publication<'a> {
 impl Link {
     pub(super) fn new(session: Session) -> Self {
         let places = Semaphore::new(LANES);
-        Self { session, declared: Default::default(), idle: Mutex::default(), places }
+        Self {
+            session,
+            declared: Default::default(),
+            idle: Mutex::default(),
+            places,
+            largest: AtomicUsize::new(usize::MAX),
+        }
     }
 
     /// Sees to it that the queue of a signal is there.

@@ -1,7 +1,7 @@
 //! The implementation of sending through RabbitMQ.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,7 @@ pub struct RabbitMq {
     exchange: String,
     queues: [String; 2],
     timeout: Duration,
-    /// The largest message: as configured, or less once the broker has said so.
-    largest: AtomicUsize,
+    largest: usize,
     dock: Dock,
     traffic: Traffic,
 }
@@ -58,7 +57,7 @@ impl RabbitMq {
             exchange: config.exchange.clone(),
             queues: config.queues.clone(),
             timeout: config.timeout,
-            largest: AtomicUsize::new(config.max_message_bytes),
+            largest: config.max_message_bytes,
             dock: Dock::new(config),
             traffic: Traffic::default(),
         })
@@ -69,13 +68,10 @@ impl RabbitMq {
             let reason = "RabbitMQ carries protobuf only: send JSON over HTTP, or encode it as protobuf";
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
-        let (length, largest) = (payload.body.len(), self.largest.load(Ordering::Relaxed));
-        if length > largest {
-            let reason = format!("the message has {length} bytes, and {largest} is the limit: send smaller batches");
-            return Err(Error::new(ErrorKind::TooLarge, reason));
-        }
+        check_size(payload.body.len(), self.largest)?;
         let link = self.dock.link().await?;
         progress.reached(OPENING, &link);
+        check_size(payload.body.len(), link.largest.load(Ordering::Relaxed))?;
         let queue = &self.queues[payload.signal.index()];
         if self.exchange.is_empty() {
             link.declare(payload.signal, queue).await?;
@@ -92,7 +88,7 @@ impl RabbitMq {
         let Err(error) = link.publish(publication).await else { return Ok(Receipt::default()) };
         let Some(reply) = Reply::of(&error) else { return Err(error) };
         if let Some(limit) = reply.size_limit() {
-            self.largest.fetch_min(limit, Ordering::Relaxed);
+            link.largest.fetch_min(limit, Ordering::Relaxed);
         }
         if reply.code == Reply::NO_ROUTE {
             link.undeclare(payload.signal).await;
@@ -127,6 +123,14 @@ impl RabbitMq {
         };
         Error::new(ErrorKind::Timeout, reason)
     }
+}
+
+fn check_size(length: usize, largest: usize) -> Result<(), Error> {
+    if length <= largest {
+        return Ok(());
+    }
+    let reason = format!("the message has {length} bytes, and {largest} is the limit: send smaller batches");
+    Err(Error::new(ErrorKind::TooLarge, reason))
 }
 
 impl Progress {
