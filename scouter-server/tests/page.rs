@@ -37,13 +37,15 @@ fn quoted<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
 
 const PAGES: [&str; 2] = ["/", "/traces/4bf92f3577b34da6a3ce929d0e0e4736"];
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     ("/page/page.css", "text/css; charset=utf-8"),
     ("/page/icon.svg", "image/svg+xml"),
     ("/page/common.js", "text/javascript; charset=utf-8"),
     ("/page/traces.js", "text/javascript; charset=utf-8"),
     ("/page/trace.js", "text/javascript; charset=utf-8"),
     ("/page/details.js", "text/javascript; charset=utf-8"),
+    ("/page/records.js", "text/javascript; charset=utf-8"),
+    ("/page/values.js", "text/javascript; charset=utf-8"),
 ];
 
 #[tokio::test]
@@ -101,9 +103,10 @@ async fn whatever_a_page_asks_for_is_served() {
 
 #[tokio::test]
 async fn scripts_find_the_elements_they_look_for() {
-    for (page, scripts) in
-        [("/", ["traces.js", "common.js"].as_slice()), (PAGES[1], &["trace.js", "common.js", "details.js"])]
-    {
+    for (page, scripts) in [
+        ("/", ["traces.js", "common.js"].as_slice()),
+        (PAGES[1], &["trace.js", "common.js", "details.js", "records.js"]),
+    ] {
         let html = get(page).await.text;
         for script in scripts {
             let script = get(&format!("/page/{script}")).await.text;

@@ -141,7 +141,7 @@ async fn what_is_not_served_is_unimplemented() {
     let body = frame(0, &encode(&request::with_spans(1)));
     for path in [
         "/opentelemetry.proto.collector.trace.v1.TraceService/Import",
-        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         "/grpc.health.v1.Health/Check",
     ] {

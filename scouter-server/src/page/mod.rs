@@ -24,7 +24,7 @@ struct Asset {
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 8] = [
+const ASSETS: [Asset; 10] = [
     Asset { path: "/", content_type: HTML, text: include_str!("assets/traces.html") },
     Asset { path: "/traces/{trace_id}", content_type: HTML, text: include_str!("assets/trace.html") },
     Asset { path: "/page/page.css", content_type: "text/css; charset=utf-8", text: include_str!("assets/page.css") },
@@ -33,6 +33,8 @@ const ASSETS: [Asset; 8] = [
     Asset { path: "/page/traces.js", content_type: JAVASCRIPT, text: include_str!("assets/traces.js") },
     Asset { path: "/page/trace.js", content_type: JAVASCRIPT, text: include_str!("assets/trace.js") },
     Asset { path: "/page/details.js", content_type: JAVASCRIPT, text: include_str!("assets/details.js") },
+    Asset { path: "/page/records.js", content_type: JAVASCRIPT, text: include_str!("assets/records.js") },
+    Asset { path: "/page/values.js", content_type: JAVASCRIPT, text: include_str!("assets/values.js") },
 ];
 
 /// The routes of the page.

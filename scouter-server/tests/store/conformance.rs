@@ -13,8 +13,15 @@ use crate::traffic::{BASE, Given, everything, message, request, text, trace_id};
 
 /// Makes a test of each function here. `$fresh` makes something that holds an empty store and has `open`.
 macro_rules! suite {
+    (in $module:ident: $fresh:expr, [$($name:ident),* $(,)?]) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let fresh = $fresh;
+            $crate::$module::$name(fresh.open()).await;
+        }
+    )*};
     ($fresh:expr) => {
-        $crate::conformance::suite!($fresh, [
+        $crate::conformance::suite!(in conformance: $fresh, [
             a_trace_comes_back_whole,
             everything_said_of_a_span_comes_back,
             what_is_unknown_is_not_found,
@@ -31,14 +38,17 @@ macro_rules! suite {
             services_are_listed,
             a_closed_store_says_so,
         ]);
+        $crate::conformance::suite!(in records: $fresh, [
+            everything_said_of_a_record_comes_back,
+            records_of_other_tools_are_records,
+            a_record_is_stored_once,
+            an_empty_request_of_records_is_fine_and_another_signal_is_not,
+            records_are_found_by_what_they_are,
+            pages_of_records_are_stable,
+            tags_are_counted,
+            large_and_many_records_come_back,
+        ]);
     };
-    ($fresh:expr, [$($name:ident),* $(,)?]) => {$(
-        #[tokio::test]
-        async fn $name() {
-            let fresh = $fresh;
-            $crate::conformance::$name(fresh.open()).await;
-        }
-    )*};
 }
 pub(crate) use suite;
 

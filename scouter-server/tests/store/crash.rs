@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use scouter_client::TraceFilters;
+use scouter_client::{RecordFilters, TraceFilters};
 use scouter_server::store::{EmbeddedConfig, Signal, open};
 
+use crate::said::{Said, said};
 use crate::traffic::{Given, request, text, trace_id};
 
 /// Set in the program that is killed: the directory to write into.
@@ -18,7 +19,16 @@ fn batch(number: u64) -> bytes::Bytes {
     request(&spans)
 }
 
-/// The part of [`acknowledged_spans_survive_kill_9`] that is killed. Does nothing unless that test has started it.
+/// Some with ids, some without.
+fn records(number: u64) -> bytes::Bytes {
+    let record = |n: u64| {
+        let body = (number * 20 + n) as i64;
+        Said { trace: Some(number), uid: (n % 2 == 0).then(|| body.to_string()), ..Said::new(body) }
+    };
+    said(&(0..20).map(record).collect::<Vec<_>>())
+}
+
+/// The part of [`what_was_acknowledged_survives_kill_9`] that is killed. Does nothing unless that test has started it.
 #[test]
 fn writes_until_it_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "the other test tells it what to do through the environment")]
@@ -27,12 +37,13 @@ fn writes_until_it_is_killed() {
     let store = open(EmbeddedConfig::new(directory)).unwrap();
     for number in 1.. {
         runtime.block_on(store.write(Signal::Traces, batch(number))).unwrap();
+        runtime.block_on(store.write(Signal::Logs, records(number))).unwrap();
         println!("\nstored {number}");
     }
 }
 
 #[test]
-fn acknowledged_spans_survive_kill_9() {
+fn what_was_acknowledged_survives_kill_9() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     for answers in [1, 40] {
@@ -63,6 +74,10 @@ fn acknowledged_spans_survive_kill_9() {
             let trace = runtime.block_on(store.trace(trace_id(number))).unwrap().unwrap();
             assert_eq!(trace.spans.len(), 20, "trace {number} of {told}");
             let written = runtime.block_on(store.write(Signal::Traces, batch(number))).unwrap();
+            assert_eq!((written.stored, written.duplicates), (0, 20));
+            let filters = RecordFilters::trace(trace_id(number));
+            assert_eq!(runtime.block_on(store.records(filters)).unwrap().items.len(), 20, "records {number} of {told}");
+            let written = runtime.block_on(store.write(Signal::Logs, records(number))).unwrap();
             assert_eq!((written.stored, written.duplicates), (0, 20));
         }
         let filters = TraceFilters { limit: Some(1000), ..TraceFilters::default() };

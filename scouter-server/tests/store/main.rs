@@ -7,4 +7,7 @@ mod crash;
 mod embedded;
 mod model;
 mod properties;
+mod record_properties;
+mod records;
+mod said;
 mod traffic;

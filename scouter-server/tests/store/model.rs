@@ -1,9 +1,9 @@
 //! The search as anyone would write it: go through all spans and look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Recorded;
-use scouter_client::TraceFilters;
+use scouter_client::{TagFilters, TraceFilters};
 use scouter_span::TraceId;
 use serde_json::Value;
 
@@ -33,6 +33,21 @@ impl Model {
         let is_new = !trace.contains_key(&span.id);
         trace.entry(span.id).or_insert_with(|| span.clone());
         is_new
+    }
+
+    /// How many of the traces have a span with each tag.
+    pub(crate) fn tags(&self, filters: &TagFilters) -> BTreeMap<(String, String), u64> {
+        let TagFilters { trace_id, entity_uid, start_time, end_time, .. } = filters.clone();
+        let among = TraceFilters { trace_id, entity_uid, start_time, end_time, ..TraceFilters::default() };
+        let mut counts = BTreeMap::new();
+        for (number, spans) in &self.traces {
+            if expected(*number, spans, &among).is_none() {
+                continue;
+            }
+            let tags: BTreeSet<_> = spans.values().flat_map(tags_of).collect();
+            tags.into_iter().for_each(|tag| *counts.entry(tag).or_default() += 1);
+        }
+        counts
     }
 
     pub(crate) fn search(&self, filters: &TraceFilters) -> Vec<Expected> {
@@ -76,6 +91,15 @@ fn is_wanted(span: &Given, filters: &TraceFilters) -> bool {
             .all(|(key, wanted)| own(key).or(resource(key)).is_some_and(|it| equal(wanted, &it)))
         && filters.tags.iter().all(|(tag, wanted)| own(&format!("scouter.tag.{tag}")).is_some_and(|it| it == **wanted))
         && filters.entity_uid.as_ref().is_none_or(|wanted| own("scouter.entity").is_some_and(|it| it == **wanted))
+}
+
+/// The tags of a span, each with its last value.
+fn tags_of(span: &Given) -> BTreeMap<String, String> {
+    let tag = |(key, value): &(String, Recorded)| match value {
+        Recorded::StringValue(text) => Some((key.strip_prefix("scouter.tag.")?.to_owned(), text.clone())),
+        _ => None,
+    };
+    span.attributes.iter().filter_map(tag).collect()
 }
 
 fn json(value: &Recorded) -> Value {

@@ -29,7 +29,7 @@ fn attributes() -> impl Strategy<Value = Vec<(String, Recorded)>> {
     prop::collection::vec(prop_oneof![(key, recorded()), tag], 0..4)
 }
 
-fn given() -> impl Strategy<Value = Given> {
+pub(crate) fn given() -> impl Strategy<Value = Given> {
     let place = (0..12u64, 1..8u64, prop::option::of(1..8u64));
     let look = (0..3u8, 0..3u8, 0..40u64, 0..6u64, 0..3i32);
     let resource = prop::option::of(recorded());

@@ -1,39 +1,9 @@
 // Everything about one span.
-import { badge, between, count, duration, element, moment } from "./common.js";
+import { badge, between, duration, element, moment } from "./common.js";
+import { list } from "./records.js";
+import { part, table } from "./values.js";
 
 const panel = document.getElementById("details");
-
-/** A value as text: strings as they are, the rest as JSON, whole numbers exact. */
-function text(value) {
-  if (typeof value === "string") return value;
-  if (typeof value === "bigint") return value.toString();
-  const marked = JSON.stringify(value, (_key, inner) => (typeof inner === "bigint" ? `\u0001${inner}\u0001` : inner), 2);
-  return marked.replace(/"\\u0001(-?\d+)\\u0001"/g, "$1");
-}
-
-/** Text that is itself a JSON object or list, as captured inputs and outputs are, reads better indented. */
-function pretty(value) {
-  if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return text(value);
-  try {
-    // Only where nothing gets lost: a number that a double cannot hold would change.
-    return /\d{16}/.test(value) ? value : JSON.stringify(JSON.parse(value), null, 2);
-  } catch {
-    return value;
-  }
-}
-
-function table(entries, testid) {
-  const rows = entries.map(([key, value]) =>
-    element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, element("pre", {}, pretty(value)))));
-  return element("table", { class: "values", "data-testid": testid }, element("tbody", {}, ...rows));
-}
-
-/** A headed part, or nothing when there is nothing to show in it. */
-function part(title, entries, testid, dropped = 0) {
-  if (entries.length === 0 && dropped === 0) return null;
-  const lost = dropped > 0 ? element("p", { class: "hint" }, `${count(dropped, "attribute")} left out by the sender`) : null;
-  return element("section", {}, element("h3", {}, title), entries.length > 0 ? table(entries, testid) : null, lost);
-}
 
 function events(span) {
   if (span.events.length === 0) return null;
@@ -58,8 +28,8 @@ function links(span) {
   return element("section", {}, element("h3", {}, "Links"), element("ul", { class: "plain", "data-testid": "links" }, ...list));
 }
 
-/** Shows a span. */
-export function show(span) {
+/** Shows a span and the records that were inserted in it. */
+export function show(span, records) {
   const closer = element("button", { type: "button", class: "quiet close", "aria-label": "Close", "data-testid": "details-close" }, "×");
   closer.addEventListener("click", () => document.dispatchEvent(new CustomEvent("details-closed")));
   const failed = span.status.code === "ERROR";
@@ -77,7 +47,9 @@ export function show(span) {
       element("span", { class: failed ? "failed" : "hint", "data-testid": "details-status" }, `status ${words}`)),
     ...[
       part("Attributes", Object.entries(span.attributes), "attributes", span.dropped_attributes_count),
-      events(span), links(span),
+      events(span),
+      records.length === 0 ? null : element("section", {}, element("h3", {}, "Records"), list(records)),
+      links(span),
       part("Span", facts, "facts"),
       part("Resource", Object.entries(span.resource), "resource"),
       part("Scope attributes", Object.entries(span.scope.attributes), "scope-attributes"),

@@ -1,11 +1,14 @@
 // One trace as an indented waterfall.
 import { ask, badge, between, colour, count, duration, element, moment, paint, say } from "./common.js";
 import { close, show } from "./details.js";
+import { fetchRecords, list, marker } from "./records.js";
 
 const tree = document.getElementById("spans");
 const traceId = decodeURIComponent(location.pathname.split("/").filter(Boolean).pop() ?? "");
 /** The rows in tree order: { span, row, folded, end } where `end` is the place behind everything below the span. */
 let rows = [];
+/** The records of each span, by its id. */
+const recordsOf = new Map();
 
 /** Lines of the time axis, at round times. */
 function axis(total) {
@@ -110,7 +113,7 @@ function select(at) {
   for (const { row } of rows) row.setAttribute("aria-selected", "false");
   if (at === null) return;
   rows[at].row.setAttribute("aria-selected", "true");
-  show(rows[at].span);
+  show(rows[at].span, recordsOf.get(rows[at].span.span_id) ?? []);
 }
 
 function dismiss() {
@@ -162,5 +165,35 @@ tree.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => event.key === "Escape" && dismiss());
 document.addEventListener("details-closed", dismiss);
 
+/** Puts records where they belong: a marker on the row of a known span, below the tree without one. */
+function place({ records, more }) {
+  const known = new Map(rows.map(({ span, row }) => [span.span_id, row]));
+  const loose = [];
+  for (const record of records) {
+    if (!known.has(record.span_id)) loose.push(record);
+    else if (recordsOf.has(record.span_id)) recordsOf.get(record.span_id).push(record);
+    else recordsOf.set(record.span_id, [record]);
+  }
+  for (const [id, own] of recordsOf) {
+    const row = known.get(id);
+    row.querySelector(".name").after(marker(own));
+    row.setAttribute("aria-label", `${row.getAttribute("aria-label")}, ${count(own.length, "record")}`);
+  }
+  if (records.length > 0) document.getElementById("facts").append(element("span", { "data-testid": "trace-records" }, count(records.length, "record")));
+  if (more) document.getElementById("facts").append(element("span", { class: "hint" }, "only the newest are shown"));
+  if (loose.length > 0) document.getElementById("loose-list").replaceChildren(list(loose));
+  document.getElementById("loose").hidden = loose.length === 0;
+}
+
+/** Asks for the trace and its records. A record may be there before its trace: it is shown all the same. */
+async function load() {
+  const path = `/api/v1/traces/${encodeURIComponent(traceId)}`;
+  const [trace, records] = await Promise.allSettled([ask(path), fetchRecords(traceId)]);
+  if (trace.status === "fulfilled") draw(trace.value);
+  else say(trace.reason.message, true);
+  if (records.status === "fulfilled") place(records.value);
+  else if (trace.status === "fulfilled") say(`The records cannot be shown: ${records.reason.message}`, true);
+}
+
 document.getElementById("trace-id").textContent = traceId;
-ask(`/api/v1/traces/${encodeURIComponent(traceId)}`).then(draw, (error) => say(error.message, true));
+load();
