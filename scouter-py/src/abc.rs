@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::interrupt;
 
@@ -39,6 +39,11 @@ pub(crate) fn is_mapping(value: &Bound<'_, PyAny>) -> bool {
 /// A `list`, a `tuple`, or another sequence. Texts and bytes are sequences too.
 pub(crate) fn is_sequence(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyList>().is_ok() || value.cast::<PyTuple>().is_ok() || is(value, |kinds| &kinds.sequence)
+}
+
+/// A sequence that nobody means as a list of things.
+pub(crate) fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() || value.cast::<PyByteArray>().is_ok()
 }
 
 /// Any kind of set, or a view of a mapping's keys, values or items.

@@ -1,12 +1,14 @@
 //! Asking a Scouter server.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use scouter_client::{Client as HttpClient, ClientConfig, Error, ErrorKind, TraceFilters};
+use scouter_client::{Client as HttpClient, ClientConfig, Error, ErrorKind, RecordFilters, TagFilters, TraceFilters};
 use scouter_span::TraceId;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::errors;
@@ -57,10 +59,14 @@ fn raised(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-fn filters(py: Python<'_>, json: &str) -> PyResult<TraceFilters> {
+fn filters<T, E: Display>(
+    py: Python<'_>,
+    json: &str,
+    read: impl FnOnce(&Map<String, Value>) -> Result<T, E>,
+) -> PyResult<T> {
     let fail = |text: String| errors::config(py, &text);
     let object = serde_json::from_str(json).map_err(|error| fail(error.to_string()))?;
-    TraceFilters::from_json(&object).map_err(|error| fail(error.to_string()))
+    read(&object).map_err(|error| fail(error.to_string()))
 }
 
 #[pymethods]
@@ -86,14 +92,26 @@ impl Client {
 
     /// A page of traces as JSON text.
     fn search(&self, py: Python<'_>, filters: &str) -> PyResult<String> {
-        let filters = self::filters(py, filters)?;
+        let filters = self::filters(py, filters, TraceFilters::from_json)?;
         self.ask(py, move |client| async move { client.search(&filters).await })
     }
 
     /// The spans of the traces that match, as JSON text.
     fn spans(&self, py: Python<'_>, filters: &str) -> PyResult<String> {
-        let filters = self::filters(py, filters)?;
+        let filters = self::filters(py, filters, TraceFilters::from_json)?;
         self.ask(py, move |client| async move { client.spans(&filters).await })
+    }
+
+    /// A page of records as JSON text.
+    fn records(&self, py: Python<'_>, filters: &str) -> PyResult<String> {
+        let filters = self::filters(py, filters, RecordFilters::from_json)?;
+        self.ask(py, move |client| async move { client.records(&filters).await })
+    }
+
+    /// Tags as JSON text.
+    fn tags(&self, py: Python<'_>, filters: &str) -> PyResult<String> {
+        let filters = self::filters(py, filters, TagFilters::from_json)?;
+        self.ask(py, move |client| async move { client.tags(&filters).await })
     }
 
     /// The names of all services, as JSON text.

@@ -22,6 +22,11 @@ pub(crate) fn config_type(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ConfigTypeError", text)
 }
 
+/// No queue of this alias.
+pub(crate) fn unknown_alias(py: Python<'_>, text: &str) -> PyErr {
+    raise(py, "UnknownAliasError", text)
+}
+
 /// The server answered with an error.
 pub(crate) fn server(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ServerError", text)

@@ -19,6 +19,7 @@ mod otel;
 mod plan;
 mod plugins;
 mod provider;
+mod queue;
 mod report;
 mod server;
 mod settings;
@@ -47,7 +48,14 @@ mod _scouter {
     #[pymodule_export]
     use super::provider::{_finish_closing, _flush_all, TracerProvider};
     #[pymodule_export]
+    use super::queue::{
+        _begin_ending_queues, _end_queues, EvalRecord, Feature, Features, Metric, Metrics, Profile, RecordQueue,
+        ScouterQueue,
+    };
+    #[pymodule_export]
     use super::server::run_server;
+    #[pymodule_export]
+    use super::settings::_check_transport;
     #[pymodule_export]
     use super::span::{Body, Event, FinishedSpan, Resource, Scope, Span};
     #[pymodule_export]

@@ -1,10 +1,14 @@
 //! A destination in memory, for users' tests.
 
+use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use scouter::transport::Signal;
 use scouter::transport::memory::Memory;
-use scouter_span::view::{SpanView, TraceRequest};
+use scouter_client::Record;
+use scouter_span::view::{LogsRequest, SpanView, TraceRequest};
 
+use crate::errors;
 use crate::otel::otel;
 use crate::span::read;
 
@@ -16,6 +20,29 @@ impl MemoryTransport {
     pub(crate) fn memory(&self) -> Memory {
         self.0.clone()
     }
+
+    fn bodies(&self, signal: Signal) -> Vec<Bytes> {
+        let payloads = self.0.payloads().into_iter();
+        payloads.filter(|payload| payload.signal == signal).map(|payload| payload.body).collect()
+    }
+}
+
+/// The records of these requests as a list in JSON, each as the server answers it.
+pub(crate) fn records_json(py: Python<'_>, requests: impl IntoIterator<Item = Bytes> + Send) -> PyResult<String> {
+    let written = py.detach(|| {
+        let mut records = Vec::new();
+        for body in requests {
+            let Ok(request) = LogsRequest::parse(&body) else { continue };
+            for resource in request.resource_logs() {
+                for scope in resource.scope_logs() {
+                    let read = |record| Record::read(record, resource.resource(), scope.scope(), scope.schema_url());
+                    records.extend(scope.records().map(read));
+                }
+            }
+        }
+        serde_json::to_string(&records)
+    });
+    written.map_err(|error| errors::server(py, &error.to_string()))
 }
 
 #[pymethods]
@@ -25,17 +52,28 @@ impl MemoryTransport {
         Self(Memory::default())
     }
 
-    /// The bodies of all requests so far, each an OTLP `ExportTraceServiceRequest`.
+    /// The bodies of all requests with spans so far, each an OTLP `ExportTraceServiceRequest`.
     #[getter]
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.0.payloads().iter().map(|payload| PyBytes::new(py, &payload.body)))
+        PyList::new(py, self.bodies(Signal::Traces).iter().map(|body| PyBytes::new(py, body)))
+    }
+
+    /// The bodies of all requests with records so far, each an OTLP `ExportLogsServiceRequest`.
+    #[getter]
+    fn record_requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.bodies(Signal::Logs).iter().map(|body| PyBytes::new(py, body)))
+    }
+
+    /// All records so far, as JSON text.
+    fn records(&self, py: Python<'_>) -> PyResult<String> {
+        records_json(py, self.bodies(Signal::Logs))
     }
 
     /// All spans so far, as dicts.
     fn spans<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let spans = PyList::empty(py);
-        for payload in self.0.payloads() {
-            let Ok(request) = TraceRequest::parse(&payload.body) else { continue };
+        for body in self.bodies(Signal::Traces) {
+            let Ok(request) = TraceRequest::parse(&body) else { continue };
             for resource in request.resource_spans() {
                 for scope in resource.scope_spans() {
                     for span in scope.spans() {

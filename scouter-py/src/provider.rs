@@ -1,6 +1,6 @@
 //! The tracer provider that Python sees.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,9 @@ use scouter::export::{DestinationStats, LocalCapture, Stats};
 use scouter_span::Scope;
 
 use crate::arguments::{Millis, Text};
+use crate::attached::Attached;
 use crate::plugins::{Hook, Plugins};
+use crate::queue::{ScouterQueue, Shared};
 use crate::span::{FinishedSpan, Resource};
 use crate::tracer::Tracer;
 use crate::{capture, report, settings};
@@ -29,6 +31,10 @@ pub(crate) struct State {
     pub(crate) plugins: Plugins,
     /// Whether the processors were told of the end.
     shut_down: AtomicBool,
+    /// Where `insert_queue_item` of a span puts records.
+    queue: Attached<Option<Arc<Shared>>>,
+    /// Records of spans that found no queue.
+    records_without_queue: AtomicU64,
 }
 
 /// Pipelines whose provider and tracers are gone, and which send what is left. Nobody waits for them before the exit.
@@ -67,6 +73,30 @@ impl State {
         Ok(py.detach(|| scouter.shutdown(timeout.saturating_sub(begun.elapsed())).is_ok()))
     }
 
+    /// Where spans put records from now on.
+    pub(crate) fn set_queue(&self, py: Python<'_>, queue: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let shared = |queue: &Bound<'_, PyAny>| match queue.cast::<ScouterQueue>() {
+            Ok(queue) => Ok(Arc::clone(queue.get().shared())),
+            Err(_) => {
+                let kind = crate::text::type_name(queue);
+                Err(crate::errors::config_type(py, &format!("queue must be a ScouterQueue, not {kind}")))
+            }
+        };
+        let queue = queue.map(shared).transpose()?;
+        let before = std::mem::replace(&mut *self.queue.lock(py), queue);
+        drop(before);
+        Ok(())
+    }
+
+    /// Where spans put records; counts one that finds none.
+    pub(crate) fn queue(&self, py: Python<'_>) -> Option<Arc<Shared>> {
+        let queue = self.queue.lock(py).clone();
+        if queue.is_none() {
+            self.records_without_queue.fetch_add(1, Ordering::Relaxed);
+        }
+        queue
+    }
+
     fn capture(&self) -> Option<&LocalCapture> {
         self.scouter().and_then(Scouter::capture)
     }
@@ -84,6 +114,7 @@ impl State {
                 let dict = stats_dict(py, &stats)?;
                 dict.set_item("queue_capacity", self.plugins.queue_capacity)?;
                 dict.set_item("capture", self.capture_dict(py)?)?;
+                dict.set_item("records_without_queue", self.records_without_queue.load(Ordering::Relaxed))?;
                 dict.set_item("plugin_failures", self.plugins.failures.total())?;
                 dict.set_item("plugin_failures_by_role", self.plugins.failures.dict(py)?)?;
                 dict.into_any()
@@ -168,7 +199,7 @@ fn stats_dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict
     Ok(dict)
 }
 
-fn destination_dict<'py>(py: Python<'py>, stats: &DestinationStats) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn destination_dict<'py>(py: Python<'py>, stats: &DestinationStats) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("exported", stats.exported)?;
     dict.set_item("thinned", stats.thinned)?;
@@ -201,7 +232,13 @@ impl TracerProvider {
         let scouter = started.map_err(|error| crate::errors::config(py, &error.to_string()))?;
         let resource = scouter.provider().resource();
         let resource = Resource::new(py, resource.view(), resource.schema_url())?;
-        let state = State { scouter: Some(Arc::new(scouter)), plugins, shut_down: AtomicBool::new(false) };
+        let state = State {
+            scouter: Some(Arc::new(scouter)),
+            plugins,
+            shut_down: AtomicBool::new(false),
+            queue: Attached::new(None),
+            records_without_queue: AtomicU64::new(0),
+        };
         Ok(Self { state: Arc::new(state), resource })
     }
 
@@ -249,6 +286,12 @@ impl TracerProvider {
     /// `started == live + exported + thinned + queued + sum(dropped.values())`.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.state.stats(py)
+    }
+
+    /// Spans put records into this queue from now on; `None` takes it away.
+    #[pyo3(signature = (queue, /))]
+    fn set_scouter_queue(&self, py: Python<'_>, queue: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.state.set_queue(py, queue)
     }
 
     /// Begins to end, and waits for nothing: `shutdown` does that.

@@ -35,7 +35,7 @@ pub(crate) fn once(py: Python<'_>, message: &str) {
 }
 
 /// Warns, at most once a minute for one kind of problem, whatever the numbers in its message. Never raises.
-fn of_kind(py: Python<'_>, kind: &str, message: &str) {
+pub(crate) fn of_kind(py: Python<'_>, kind: &str, message: &str) {
     if is_news(kind) {
         warn(py, message);
     }
@@ -60,7 +60,10 @@ pub(crate) fn error(py: Python<'_>, what: &str, error: &PyErr) {
 
 /// Tells the worker's reports to Python. Runs on the worker's thread, which has no part in the interpreter otherwise.
 #[derive(Debug)]
-pub(crate) struct Logger;
+pub(crate) struct Logger {
+    /// What is lost when something is.
+    pub(crate) noun: &'static str,
+}
 
 impl Reporter for Logger {
     fn report(&self, report: &Report) {
@@ -68,12 +71,12 @@ impl Reporter for Logger {
         Python::try_attach(|py| {
             let mut text = report.message.clone();
             if report.dropped > 0 {
-                text = format!("{text} ({} spans dropped)", report.dropped);
+                text = format!("{text} ({} {} dropped)", report.dropped, self.noun);
             }
             if !report.destination.is_empty() {
                 text = format!("{}: {text}", report.destination);
             }
-            let kind = format!("{} {:?}", report.destination, report.reason);
+            let kind = format!("{} {} {:?}", self.noun, report.destination, report.reason);
             of_kind(py, &kind, &text);
         });
     }

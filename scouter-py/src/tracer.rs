@@ -40,6 +40,10 @@ impl Tracer {
         &self.state.plugins
     }
 
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     pub(crate) fn limits(&self) -> &SpanLimits {
         self.tracer.limits()
     }
@@ -368,6 +372,13 @@ impl Tracer {
             None => py.import("opentelemetry.trace")?.getattr("INVALID_SPAN")?,
         };
         Ok(CurrentSpan(span.unbind()))
+    }
+
+    /// Spans put the records of `insert_queue_item` into this queue from now on: all spans of the provider behind the tracer.
+    /// `None` takes the queue away.
+    #[pyo3(signature = (queue, /))]
+    fn set_scouter_queue(&self, py: Python<'_>, queue: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.state.set_queue(py, queue)
     }
 
     /// Sends what has ended so far; false when that did not succeed in time. For the whole provider behind the tracer.

@@ -33,6 +33,13 @@ impl Environment {
         self
     }
 
+    /// The same with this variable: what code says is read as if it stood in the environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The value, if there is one. Where a configuration file is named, the other variables of OpenTelemetry count as
     /// unset (configuration, "Declarative configuration").
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .batch import BatchConfig
-    from .client import (
-        ScouterClient,
-        SpanEvent,
-        SpanLink,
-        Trace,
-        TraceFilters,
-        TracePage,
-        TraceSpan,
-        TraceSummary,
-    )
+    from .client import ScouterClient
     from .errors import (
         ConfigError,
         ConfigTypeError,
@@ -36,7 +27,10 @@ if TYPE_CHECKING:
         TimeoutExceededError,
         UnknownAliasError,
     )
-    from .transport import CompressionType, GrpcConfig, HttpConfig, MockConfig
+    from .filters import RecordFilters, TagFilters, TraceFilters
+    from .records import Entity, Record, RecordPage, Tag
+    from .traces import SpanEvent, SpanLink, Trace, TracePage, TraceSpan, TraceSummary
+    from .transport import CompressionType, GrpcConfig, HttpConfig, KafkaConfig, MockConfig, RabbitMQConfig
 
     __version__: str
 
@@ -46,15 +40,23 @@ __all__ = [
     "ConfigError",
     "ConfigTypeError",
     "ConnectionFailedError",
+    "Entity",
     "GrpcConfig",
     "HttpConfig",
+    "KafkaConfig",
     "MockConfig",
     "NotFoundError",
+    "RabbitMQConfig",
+    "Record",
+    "RecordFilters",
+    "RecordPage",
     "ScouterClient",
     "ScouterError",
     "ServerError",
     "SpanEvent",
     "SpanLink",
+    "Tag",
+    "TagFilters",
     "TimeoutExceededError",
     "Trace",
     "TraceFilters",
@@ -67,9 +69,13 @@ __all__ = [
 
 _HOMES = {
     "BatchConfig": "batch",
-    **dict.fromkeys(("CompressionType", "GrpcConfig", "HttpConfig", "MockConfig"), "transport"),
-    **dict.fromkeys(("ScouterClient", "TraceFilters"), "client"),
-    **dict.fromkeys(("SpanEvent", "SpanLink", "Trace", "TracePage", "TraceSpan", "TraceSummary"), "client"),
+    **dict.fromkeys(
+        ("CompressionType", "GrpcConfig", "HttpConfig", "KafkaConfig", "MockConfig", "RabbitMQConfig"), "transport"
+    ),
+    "ScouterClient": "client",
+    **dict.fromkeys(("RecordFilters", "TagFilters", "TraceFilters"), "filters"),
+    **dict.fromkeys(("Entity", "Record", "RecordPage", "Tag"), "records"),
+    **dict.fromkeys(("SpanEvent", "SpanLink", "Trace", "TracePage", "TraceSpan", "TraceSummary"), "traces"),
     **dict.fromkeys(
         (
             "ConfigError",

@@ -6,6 +6,17 @@ from opentelemetry import trace
 from opentelemetry.context.context import Context
 from typing_extensions import Self, disjoint_base
 
+from .queue.native import (
+    EvalRecord,
+    Feature,
+    Features,
+    Metric,
+    Metrics,
+    Profile,
+    RecordQueue,
+    ScouterQueue,
+)
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 __all__ = [
@@ -13,15 +24,26 @@ __all__ = [
     "CallPlan",
     "Client",
     "CurrentSpan",
+    "EvalRecord",
     "Event",
+    "Feature",
+    "Features",
     "FinishedSpan",
     "InstrumentationScope",
     "MemoryTransport",
+    "Metric",
+    "Metrics",
+    "Profile",
+    "RecordQueue",
     "Resource",
+    "ScouterQueue",
     "Span",
     "Tracer",
     "TracerProvider",
     "__version__",
+    "_begin_ending_queues",
+    "_check_transport",
+    "_end_queues",
     "_finish_closing",
     "_flush_all",
     "current_headers",
@@ -72,6 +94,14 @@ class Span(trace.Span):
         """Sets what went into this piece of work, as JSON text of at most ``max_length`` characters."""
     def set_output(self, value: Any, max_length: int = ...) -> None:
         """Sets what came out of this piece of work, as JSON text of at most ``max_length`` characters."""
+    def insert_queue_item(self, alias: str, record: Any) -> None:
+        """Puts a record that belongs to the span into the queue of this alias.
+
+        Of a span that is not sampled no record is kept. Without a queue there is one warning.
+
+        Raises:
+            UnknownAliasError: the queue has no such alias.
+        """
     def set_entity(self, uid: str) -> None:
         """Ties the span to a Scouter entity."""
     def _set_output_text(self, text: str, max_length: int) -> None: ...
@@ -118,63 +148,43 @@ class Span(trace.Span):
 class FinishedSpan:
     """A span that has ended. Reads like the OpenTelemetry SDK's ``ReadableSpan``."""
 
-    def get_span_context(self) -> trace.SpanContext:
-        """Its context: ids, flags, trace state."""
-    def is_recording(self) -> bool:
-        """Always false: it has ended."""
+    def get_span_context(self) -> trace.SpanContext: ...
+    def is_recording(self) -> bool: ...
     @property
-    def trace_id(self) -> str:
-        """The trace's id, 32 lower-case hexadecimal digits."""
+    def trace_id(self) -> str: ...
     @property
-    def span_id(self) -> str:
-        """The span's id, 16 lower-case hexadecimal digits."""
+    def span_id(self) -> str: ...
     @property
-    def name(self) -> str:
-        """Its name."""
+    def name(self) -> str: ...
     @property
-    def context(self) -> trace.SpanContext:
-        """Its context: ids, flags, trace state."""
+    def context(self) -> trace.SpanContext: ...
     @property
-    def parent(self) -> trace.SpanContext | None:
-        """The context of its parent; ``None`` for a root."""
+    def parent(self) -> trace.SpanContext | None: ...
     @property
-    def kind(self) -> trace.SpanKind:
-        """The part it played."""
+    def kind(self) -> trace.SpanKind: ...
     @property
-    def start_time(self) -> int:
-        """When it began, in nanoseconds since 1970."""
+    def start_time(self) -> int: ...
     @property
-    def end_time(self) -> int:
-        """When it ended, in nanoseconds since 1970."""
+    def end_time(self) -> int: ...
     @property
-    def attributes(self) -> MappingProxyType[str, Any]:
-        """Its attributes."""
+    def attributes(self) -> MappingProxyType[str, Any]: ...
     @property
-    def events(self) -> tuple[Event, ...]:
-        """What happened while it ran, in order."""
+    def events(self) -> tuple[Event, ...]: ...
     @property
-    def links(self) -> tuple[trace.Link, ...]:
-        """The spans it refers to, in order."""
+    def links(self) -> tuple[trace.Link, ...]: ...
     @property
-    def status(self) -> trace.Status:
-        """How it went."""
+    def status(self) -> trace.Status: ...
     @property
-    def resource(self) -> Resource:
-        """What it belongs to."""
+    def resource(self) -> Resource: ...
     @property
-    def instrumentation_scope(self) -> InstrumentationScope:
-        """The library or component that recorded it."""
+    def instrumentation_scope(self) -> InstrumentationScope: ...
     @property
-    def dropped_attributes(self) -> int:
-        """How many attributes went beyond the limits."""
+    def dropped_attributes(self) -> int: ...
     @property
-    def dropped_events(self) -> int:
-        """How many events went beyond the limits."""
+    def dropped_events(self) -> int: ...
     @property
-    def dropped_links(self) -> int:
-        """How many links went beyond the limits."""
-    def to_json(self, indent: int | None = ...) -> str:
-        """The span as JSON text, as OpenTelemetry's console exporter prints it."""
+    def dropped_links(self) -> int: ...
+    def to_json(self, indent: int | None = ...) -> str: ...
 
 @final
 class CurrentSpan:
@@ -291,6 +301,14 @@ class Tracer(trace.Tracer):
     @property
     def instrumentation_scope(self) -> InstrumentationScope: ...
     def is_enabled(self) -> bool: ...
+    def set_scouter_queue(self, queue: ScouterQueue | None, /) -> None:
+        """Spans put the records of ``insert_queue_item`` into this queue from now on: all spans of the tracer's provider.
+
+        ``None`` takes the queue away.
+
+        Raises:
+            ConfigTypeError: it is no queue.
+        """
     def flush(self, timeout_millis: int = 30000) -> bool: ...
     def shutdown(self, timeout_millis: int = 30000) -> bool: ...
     def stats(self) -> dict[str, Any]: ...
@@ -319,6 +337,8 @@ class TracerProvider(trace.TracerProvider):
         """Keeps no more copies of spans, and lets go of those there are."""
     def drain_local_spans(self) -> list[FinishedSpan]:
         """Takes the copies out: of every span that ended before this call, in the order in which the spans ended."""
+    def set_scouter_queue(self, queue: ScouterQueue | None, /) -> None:
+        """Spans put records into this queue from now on; ``None`` takes it away."""
     def _begin_shutdown(self, timeout_millis: int) -> None: ...
     @property
     def _propagators(self) -> list[str]: ...
@@ -360,7 +380,10 @@ class MemoryTransport:
     def __new__(cls) -> Self: ...
     @property
     def requests(self) -> list[bytes]: ...
+    @property
+    def record_requests(self) -> list[bytes]: ...
     def spans(self) -> list[dict[str, Any]]: ...
+    def records(self) -> str: ...
     def clear(self) -> None: ...
 
 @final
@@ -369,6 +392,8 @@ class Client:
     def trace(self, trace_id: str) -> str: ...
     def search(self, filters: str) -> str: ...
     def spans(self, filters: str) -> str: ...
+    def records(self, filters: str) -> str: ...
+    def tags(self, filters: str) -> str: ...
     def services(self) -> str: ...
 
 def current_headers() -> dict[str, str]: ...
@@ -388,5 +413,8 @@ def parse_baggage(header: str) -> list[tuple[str, str, str]]: ...
 def format_baggage(entries: Mapping[Any, Any]) -> str: ...
 def to_json_text(value: Any, max_length: int = ...) -> str: ...
 def run_server(arguments: list[str]) -> int: ...
+def _begin_ending_queues(timeout_millis: int) -> None: ...
+def _check_transport(transport: dict[str, Any]) -> None: ...
+def _end_queues(timeout_millis: int) -> None: ...
 def _finish_closing() -> None: ...
 def _flush_all(providers: Sequence[TracerProvider], timeout_millis: int) -> bool: ...

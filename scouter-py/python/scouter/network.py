@@ -15,12 +15,16 @@ __all__ = ["CompressionType", "Destination"]
 
 
 class CompressionType(Enum):
-    """How what is sent is compressed."""
+    """How what is sent is compressed. HTTP and gRPC know none and gzip, Kafka all of these."""
 
     NONE = "none"
     GZIP = "gzip"
+    SNAPPY = "snappy"
+    LZ4 = "lz4"
     NoCompression = NONE
     Gzip = GZIP
+    Snappy = SNAPPY
+    Lz4 = LZ4
 
     @classmethod
     def from_argument(cls, name: str, value: object) -> CompressionType:
@@ -34,6 +38,14 @@ class CompressionType(Enum):
         except ValueError:
             choices = ", ".join(repr(member.value) for member in cls)
             raise ConfigError(f"{name} is {value!r}: give one of {choices}") from None
+
+
+def _compression(name: str, value: object) -> CompressionType:
+    """One that HTTP and gRPC know."""
+    chosen = CompressionType.from_argument(name, value)
+    if chosen not in (CompressionType.NONE, CompressionType.GZIP):
+        raise ConfigError(f"{name} is {chosen.value!r}, which only Kafka knows: give 'none' or 'gzip'")
+    return chosen
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,7 +81,7 @@ class Destination:
         "password": arguments.secret,
         "auth_token": arguments.secret,
         "headers": arguments.headers,
-        "compression": CompressionType.from_argument,
+        "compression": _compression,
         "timeout": arguments.seconds,
         "ca_file": arguments.file,
         "certificate_file": arguments.file,

@@ -1,21 +1,33 @@
-"""How spans get to the Scouter server: :class:`HttpConfig`, :class:`GrpcConfig`, and :class:`MockConfig` for tests.
+"""How spans and records get to the Scouter server: :class:`HttpConfig`, :class:`GrpcConfig`, through a broker
+:class:`KafkaConfig` and :class:`RabbitMQConfig`, and :class:`MockConfig` for tests.
 
 Each checks its arguments when it is made. Passwords, tokens and header values never appear in a ``repr`` or an error.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from .brokers import KafkaConfig, RabbitMQConfig
+from .errors import ConfigTypeError
 from .network import CompressionType, Destination
 
 if TYPE_CHECKING:
     from ._scouter import MemoryTransport
 
-__all__ = ["CompressionType", "GrpcConfig", "HttpConfig", "MockConfig", "TransportConfig"]
+__all__ = [
+    "CompressionType",
+    "GrpcConfig",
+    "HttpConfig",
+    "KafkaConfig",
+    "MockConfig",
+    "RabbitMQConfig",
+    "TransportConfig",
+]
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -117,9 +129,20 @@ class MockConfig:
         return self._memory.spans()
 
     @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records that were sent, decoded, in the order they were sent."""
+        records: list[dict[str, Any]] = json.loads(self._memory.records())
+        return records
+
+    @property
     def requests(self) -> list[bytes]:
-        """What was sent: one OTLP ``ExportTraceServiceRequest`` each."""
+        """What was sent of spans: one OTLP ``ExportTraceServiceRequest`` each."""
         return self._memory.requests
+
+    @property
+    def record_requests(self) -> list[bytes]:
+        """What was sent of records: one OTLP ``ExportLogsServiceRequest`` each."""
+        return self._memory.record_requests
 
     def clear(self) -> None:
         """Forgets what was sent so far."""
@@ -129,5 +152,21 @@ class MockConfig:
         return {"kind": "memory", "memory": self._memory}
 
 
-TransportConfig: TypeAlias = HttpConfig | GrpcConfig | MockConfig
+TransportConfig: TypeAlias = HttpConfig | GrpcConfig | KafkaConfig | RabbitMQConfig | MockConfig
 """What ``transport_config`` may be."""
+
+CHOICES = (HttpConfig, GrpcConfig, KafkaConfig, RabbitMQConfig, MockConfig)
+"""The same, to be looked up at run time."""
+
+
+def described(given: object) -> dict[str, Any]:
+    """The settings that a ``transport_config`` stands for.
+
+    Raises:
+        ConfigTypeError: it is none.
+    """
+    if not isinstance(given, CHOICES):
+        words = f"is the class {given.__name__}" if isinstance(given, type) else f"is of type {type(given).__name__}"
+        names = [choice.__name__ for choice in CHOICES]
+        raise ConfigTypeError(f"transport_config {words}: give {', '.join(names[:-1])} or {names[-1]}")
+    return given._transport()

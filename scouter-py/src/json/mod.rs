@@ -9,6 +9,7 @@ mod text;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+pub(crate) use self::object::{enum_value, is_dataclass, is_model, is_numpy};
 pub(crate) use self::text::Text;
 
 use crate::interrupt;

@@ -61,19 +61,38 @@ fn class_has(value: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<b
     value.get_type().hasattr(name)
 }
 
+/// What a member of an enumeration stands for.
+pub(crate) fn enum_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = value.py();
+    if !value.is_instance(types(py)?.enumeration.bind(py))? {
+        return Ok(None);
+    }
+    value.getattr(pyo3::intern!(py, "value")).map(Some)
+}
+
+/// Whether it is a model of pydantic 2.
+pub(crate) fn is_model(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    Ok(class_has(value, pyo3::intern!(py, "model_dump"))? && class_has(value, pyo3::intern!(py, "model_fields"))?)
+}
+
+/// Whether it is an instance of a dataclass.
+pub(crate) fn is_dataclass(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    class_has(value, pyo3::intern!(value.py(), "__dataclass_fields__"))
+}
+
 fn try_write(writer: &mut Writer, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
     let types = types(py)?;
     if value.cast::<PyType>().is_ok() {
         writer.string(&value.str()?);
-    } else if value.is_instance(types.enumeration.bind(py))? {
-        writer.value(&value.getattr("value")?);
-    } else if class_has(value, pyo3::intern!(py, "model_dump"))? && class_has(value, pyo3::intern!(py, "model_fields"))?
-    {
-        // pydantic 2; its own serialisers decide what a model shows.
+    } else if let Some(member) = enum_value(value)? {
+        writer.value(&member);
+    } else if is_model(value)? {
+        // Its own serialisers decide what a model shows.
         let fields = value.call_method0("model_dump")?;
         writer.value(&fields);
-    } else if class_has(value, pyo3::intern!(py, "__dataclass_fields__"))? {
+    } else if is_dataclass(value)? {
         let fields = value.getattr("__dataclass_fields__")?;
         let names: Vec<Bound<'_, PyAny>> = fields.try_iter()?.collect::<PyResult<_>>()?;
         let entries = names.into_iter().filter_map(|name| {
@@ -182,7 +201,8 @@ fn write_tuple(writer: &mut Writer, value: &Bound<'_, PyAny>, items: &Bound<'_, 
     Ok(())
 }
 
-fn is_numpy(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether it comes from numpy.
+pub(crate) fn is_numpy(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(value.get_type().module()?.to_string_lossy() == "numpy")
 }
 

@@ -9,7 +9,8 @@ use scouter::transport::ContentType;
 use scouter::{Collector, Connection, Environment, Protocol, Settings, TransportFactory};
 use scouter_span::Ratio;
 
-use super::{fill, get, item, protocol, ratio, says_where};
+use super::transport::{fill, protocol, says_where};
+use super::{get, item, ratio};
 use crate::errors;
 use crate::plugins::{Exporter, Hook, Plugins};
 

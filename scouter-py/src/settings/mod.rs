@@ -4,29 +4,30 @@
 
 mod destinations;
 mod sampling;
+mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping};
-use scouter::transport::Compression;
-use scouter::{Attributes, Connection, Environment, Output, Protocol, Settings};
+use pyo3::types::PyDict;
+use scouter::{Attributes, Environment, Output, Settings};
 use scouter_span::{OwnedValue, Ratio};
 
 use crate::errors;
-use crate::memory::MemoryTransport;
 use crate::plugins::{Ids, Plugins};
 use crate::report::Logger;
 use crate::stdout::Stdout;
 use crate::value::TakenAttributes;
+
+pub(crate) use self::transport::_check_transport;
 
 /// Reads the settings of a provider, and its plug-ins.
 pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     let py = given.py();
     let transport = dict(given, "transport")?;
     let mut environment = Environment::process();
-    if says_where(transport.as_ref())? {
+    if transport::says_where(transport.as_ref())? {
         environment = environment.without(&["SCOUTER_SERVER_URI"]);
     }
     if item(given, "exporters")?.is_some() {
@@ -39,15 +40,14 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     let fail = |error: scouter::Error| errors::config(py, &error.to_string());
     let mut settings = Settings::from_environment(&environment).map_err(fail)?;
     settings.language = "python";
-    settings.reporter = Arc::new(Logger);
+    settings.reporter = Arc::new(Logger { noun: "spans" });
     settings.console = Output::new(Stdout);
     settings.service_name = get(given, "service_name")?;
     settings.resource = attributes(given, "resource")?;
     settings.resource_schema_url = get(given, "resource_schema_url")?.unwrap_or_default();
     settings.default_attributes = attributes(given, "default_attributes")?;
-    if let Some(transport) = transport {
-        settings.server.protocol = protocol(&transport)?;
-        fill(&mut settings.server, &transport, "uri").map_err(|error| error.raised(py))?;
+    if let Some(given) = transport {
+        transport::apply(&mut settings.server, &given, &environment)?;
     }
     if let Some(batch) = dict(given, "batch")? {
         read_batch(&mut settings, &batch)?;
@@ -73,12 +73,6 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<(Settings, Plugins)> {
     plugins.queue_capacity = settings.batch.max_queue_size;
     plugins.propagators = settings.propagators.clone();
     Ok((settings, plugins))
-}
-
-/// Whether a transport's settings leave no question for the environment.
-fn says_where(transport: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
-    let Some(transport) = transport else { return Ok(false) };
-    Ok(item(transport, "uri")?.is_some() || item(transport, "memory")?.is_some())
 }
 
 enum Failure {
@@ -142,55 +136,10 @@ fn ratio(from: &Bound<'_, PyDict>) -> PyResult<Option<Ratio>> {
     Ratio::new(ratio).map(Some).map_err(|error| errors::config(from.py(), &format!("sample_ratio: {error}")))
 }
 
-fn protocol(from: &Bound<'_, PyDict>) -> PyResult<Protocol> {
-    let kind: Option<String> = get(from, "kind")?;
-    Ok(match kind.as_deref() {
-        Some("grpc") => Protocol::Grpc,
-        Some("memory") => {
-            let memory = item(from, "memory")?.ok_or_else(|| errors::config(from.py(), "memory is missing"))?;
-            Protocol::Memory(memory.cast::<MemoryTransport>()?.get().memory())
-        }
-        _ => Protocol::Http,
-    })
-}
-
 fn seconds(from: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
     let Some(value) = get::<f64>(from, name)? else { return Ok(None) };
     let text = || errors::config(from.py(), &format!("{name} is a number of seconds above 0, not {value}"));
     Duration::try_from_secs_f64(value).ok().filter(|time| !time.is_zero()).map(Some).ok_or_else(text)
-}
-
-fn fill(connection: &mut Connection, from: &Bound<'_, PyDict>, setting: &str) -> Result<(), Failure> {
-    if let Some(uri) = get::<String>(from, "uri")? {
-        connection.set_address(setting, &uri)?;
-    }
-    if let Some(headers) = item(from, "headers")? {
-        let headers = headers.cast::<PyMapping>().map_err(PyErr::from)?.items()?;
-        connection.headers.extend(headers.extract::<Vec<(String, String)>>()?);
-    }
-    if let Some(token) = get(from, "token")? {
-        connection.token = Some(token);
-    }
-    if let (Some(user), Some(password)) = (get(from, "username")?, get(from, "password")?) {
-        connection.user = Some((user, password));
-    }
-    if let Some(compression) = get::<String>(from, "compression")? {
-        connection.compression = if compression == "gzip" { Compression::Gzip } else { Compression::None };
-    }
-    if let Some(timeout) = seconds(from, "timeout")? {
-        connection.timeout = Some(timeout);
-    }
-    let path = |name: &str| -> PyResult<_> { Ok(get::<String>(from, name)?.map(Into::into)) };
-    if let Some(ca) = path("ca_file")? {
-        connection.files.ca = Some(ca);
-    }
-    if let Some(certificate) = path("certificate_file")? {
-        connection.files.certificate = Some(certificate);
-    }
-    if let Some(key) = path("key_file")? {
-        connection.files.key = Some(key);
-    }
-    Ok(())
 }
 
 fn read_batch(settings: &mut Settings, from: &Bound<'_, PyDict>) -> PyResult<()> {

@@ -11,6 +11,7 @@ mod options;
 mod origin;
 pub(crate) mod read;
 pub(crate) mod record;
+mod records;
 mod state;
 
 use pyo3::prelude::*;
@@ -355,6 +356,11 @@ impl Span {
         let mut cut = json::Text::new(max_length.0);
         cut.push(&text.0);
         self.set_text(py, record::OUTPUT, &cut.finish());
+    }
+
+    /// Puts a record that belongs to the span into the queue of this alias.
+    fn insert_queue_item(&self, alias: Text<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
+        records::insert(self, &alias.0, record)
     }
 
     /// Ties the span to a Scouter entity.

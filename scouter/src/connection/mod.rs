@@ -96,6 +96,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a transport can be made of it, as [`Settings::start`](crate::Settings::start) does. Reads the PEM files and
+    /// connects to nothing.
+    ///
+    /// # Errors
+    /// A setting cannot work.
+    pub fn check(&self) -> Result<(), Error> {
+        let made = self.factory(&Output::stdout())?.make();
+        made.map(drop).map_err(|error| Error::Setting(error.to_string()))
+    }
+
     /// What makes the transport. Reads the PEM files.
     pub(crate) fn factory(&self, console: &Output) -> Result<TransportFactory, Error> {
         let tls = self.files.read()?;

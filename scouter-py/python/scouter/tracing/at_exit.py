@@ -71,9 +71,17 @@ def let_go(provider: TracerProvider) -> None:
     _held.discard(provider)
 
 
+def arrange() -> None:
+    """Sees to the end of this process, if it is a child of ``multiprocessing``, and to its children."""
+    _children.arrange()
+
+
 def end_all() -> None:
-    """Flushes and shuts down every provider that is left, within one deadline for all."""
+    """Flushes and shuts down every provider and every queue that is left, within one deadline for all."""
+    deadline = time.monotonic() + FLUSH_DEADLINE_MILLIS / 1000
+    _scouter._begin_ending_queues(FLUSH_DEADLINE_MILLIS)
     shut_down(list(_living), FLUSH_DEADLINE_MILLIS)
+    _scouter._end_queues(max(0, int((deadline - time.monotonic()) * 1000)))
 
 
 def shut_down(providers: list[TracerProvider], timeout_millis: int) -> bool:

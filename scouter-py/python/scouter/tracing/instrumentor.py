@@ -20,6 +20,7 @@ from .takeover import Takeover
 if TYPE_CHECKING:
     from .._scouter import FinishedSpan
     from ..batch import BatchConfig
+    from ..queue import ScouterQueue
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
 
@@ -65,7 +66,7 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         exporter: ExporterConfig | None = None,
         batch_config: BatchConfig | None = None,
         sample_ratio: float | None = None,
-        scouter_queue: None = None,
+        scouter_queue: ScouterQueue | None = None,
         attributes: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -78,7 +79,7 @@ class ScouterInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             exporter: Who gets every span too: a collector, any exporter of the OpenTelemetry SDK, or a list of them.
             batch_config: How spans are gathered before they are sent.
             sample_ratio: What share of the traces is recorded, from 0.0 to 1.0. Beats the exporter's own ratio.
-            scouter_queue: No record queues in this version; only ``None``.
+            scouter_queue: Where ``span.insert_queue_item`` puts records.
             attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not
                 set it.
             **kwargs: ``resource``, ``span_limits``, ``sampler``, ``id_generator`` and ``meter_provider`` as for
@@ -153,7 +154,7 @@ def instrument(
     exporter: ExporterConfig | None = None,
     batch_config: BatchConfig | None = None,
     sample_ratio: float | None = None,
-    scouter_queue: None = None,
+    scouter_queue: ScouterQueue | None = None,
     attributes: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:

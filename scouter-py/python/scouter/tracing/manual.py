@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .._scouter import Tracer
     from ..batch import BatchConfig
+    from ..queue import ScouterQueue
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
     from .plugins import IdGeneratorLike, SamplerLike
@@ -37,7 +38,7 @@ def init_tracer(
     exporter: ExporterConfig | None = None,
     batch_config: BatchConfig | None = None,
     sample_ratio: float | None = None,
-    scouter_queue: None = None,
+    scouter_queue: ScouterQueue | None = None,
     attributes: Mapping[str, Any] | None = None,
     *,
     resource: ResourceLike | Mapping[str, Any] | None = None,

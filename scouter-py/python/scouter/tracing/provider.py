@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..batch import BatchConfig
+    from ..queue import ScouterQueue
     from ..transport import TransportConfig
     from .exporters import ExporterConfig
     from .plugins import IdGeneratorLike, SamplerLike
@@ -41,7 +42,7 @@ class TracerProvider(_scouter.TracerProvider):
         batch_config: How spans are gathered before they are sent.
         sample_ratio: What share of the traces is recorded, from 0.0 to 1.0; a trace that has begun elsewhere follows
             what was decided there. Beats the exporter's own ratio.
-        scouter_queue: No record queues in this version; only ``None``.
+        scouter_queue: Where ``span.insert_queue_item`` puts records.
         attributes: Keys in ``service.*`` describe the process; every other one is put on every span that does not set it.
         resource: What describes the process, as a dict or as an OpenTelemetry ``Resource``.
         span_limits: Limits as the OpenTelemetry SDK makes them.
@@ -63,7 +64,7 @@ class TracerProvider(_scouter.TracerProvider):
         exporter: ExporterConfig | None = None,
         batch_config: BatchConfig | None = None,
         sample_ratio: float | None = None,
-        scouter_queue: None = None,
+        scouter_queue: ScouterQueue | None = None,
         attributes: Mapping[str, Any] | None = None,
         *,
         resource: ResourceLike | Mapping[str, Any] | None = None,
@@ -87,6 +88,8 @@ class TracerProvider(_scouter.TracerProvider):
         provider = super().__new__(cls, gathered)
         at_exit.watch(provider)
         metrics.watch(provider, meter_provider, exporters.types(gathered))
+        if scouter_queue is not None:
+            provider.set_scouter_queue(scouter_queue)
         return provider
 
     def add_span_processor(self, span_processor: SpanProcessorLike) -> None:

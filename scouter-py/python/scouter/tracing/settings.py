@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from .. import arguments
+from .. import _scouter, arguments, transport
 from ..batch import BatchConfig
 from ..errors import ConfigError
-from ..transport import GrpcConfig, HttpConfig, MockConfig, TransportConfig
+from ..transport import TransportConfig
 from . import exporters, plugins, resources, sampling
 from .exporters import ExporterConfig
 from .plugins import IdGeneratorLike, SamplerLike
@@ -61,7 +61,7 @@ def gather(
     exporter: ExporterConfig | None = None,
     batch_config: BatchConfig | None = None,
     sample_ratio: float | None = None,
-    scouter_queue: None = None,
+    scouter_queue: _scouter.ScouterQueue | None = None,
     attributes: Mapping[str, Any] | None = None,
     resource: ResourceLike | Mapping[str, Any] | None = None,
     span_limits: SpanLimitsLike | None = None,
@@ -91,9 +91,7 @@ def gather(
     if defaults:
         settings["default_attributes"] = defaults
     if transport_config is not None:
-        if not isinstance(transport_config, (HttpConfig, GrpcConfig, MockConfig)):
-            raise plugins.wrong("transport_config", transport_config, "HttpConfig, GrpcConfig or MockConfig")
-        settings["transport"] = transport_config._transport()
+        settings["transport"] = transport.described(transport_config)
     destinations = exporters.gather(exporter)
     if destinations is not None:
         settings["exporters"] = destinations
@@ -117,8 +115,8 @@ def gather(
         settings["id_generator"] = generator
     if span_limits is not None:
         settings["limits"] = _limits(span_limits)
-    if scouter_queue is not None:
-        raise ConfigError("scouter_queue was given, but this version has no record queues yet: leave it out")
+    if scouter_queue is not None and not isinstance(scouter_queue, _scouter.ScouterQueue):
+        raise plugins.wrong("scouter_queue", scouter_queue, "scouter.queue.ScouterQueue")
     return settings
 
 
