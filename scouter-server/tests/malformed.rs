@@ -1,14 +1,20 @@
 //! Whatever bytes come: an answer of 2xx or 4xx, no panic, nothing left in flight.
 
+#[path = "store/said.rs"]
+mod said;
 mod support;
+#[path = "store/traffic.rs"]
+mod traffic;
 
 use bytes::Bytes;
+use http::Method;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use support::TestServer;
-use support::client::{EXPORT, JSON, PROTOBUF, frame, grpc, post, post_gzip};
+use support::client::{EXPORT, JSON, PROTOBUF, call, frame, grpc, post, post_gzip};
 use support::request::{self, gzip};
 use tokio::runtime::Runtime;
 
@@ -64,7 +70,10 @@ fn changed_requests_are_answered() {
     let sent = request::with_spans(3);
     let protobuf = request::encode(&sent);
     let json = serde_json::to_vec(&sent).unwrap();
-    let strategy = (0..5usize, vec(change(), 0..6));
+    let records = said::said(&[said::Said { trace: Some(1), span: Some(2), ..said::Said::new(1) }, said::Said::new(2)]);
+    let decoded = <ExportLogsServiceRequest as prost::Message>::decode(records.clone()).unwrap();
+    let records_in_json = serde_json::to_vec(&decoded).unwrap();
+    let strategy = (0..7usize, vec(change(), 0..6));
     let mut runner = TestRunner::new(Config { cases: 1000, failure_persistence: None, ..Config::default() });
     runner
         .run(&strategy, |(way, changes)| {
@@ -74,6 +83,14 @@ fn changed_requests_are_answered() {
                     1 => post(&server, JSON, changed(&json, &changes)).await,
                     2 => post_gzip(&server, PROTOBUF, changed(&gzip(&protobuf), &changes)).await,
                     3 => post_gzip(&server, PROTOBUF, gzip(&changed(&protobuf, &changes))).await,
+                    4 => {
+                        let body = changed(&records, &changes);
+                        call(&server, Method::POST, "/v1/logs", &[("content-type", PROTOBUF)], body).await
+                    }
+                    5 => {
+                        let body = changed(&records_in_json, &changes);
+                        call(&server, Method::POST, "/v1/logs", &[("content-type", JSON)], body).await
+                    }
                     _ => grpc(&server, EXPORT, &[], changed(&frame(0, &protobuf), &changes)).await,
                 };
                 let refused = answer.status.is_client_error() || ["3", "8"].contains(&answer.header("grpc-status"));

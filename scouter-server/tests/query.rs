@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops the test as the test itself would")]
 
+#[path = "store/said.rs"]
+mod said;
 #[path = "store/traffic.rs"]
 mod traffic;
 
@@ -12,7 +14,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use scouter_client::{Client, ClientConfig, ErrorKind, TraceFilters};
+use said::{Said, said};
+use scouter_client::{Client, ClientConfig, ErrorKind, RecordFilters, TagFilters, TraceFilters};
 use scouter_server::query;
 use scouter_server::store::{EmbeddedConfig, Signal, Store, open};
 use serde_json::{Value, json};
@@ -33,6 +36,12 @@ async fn store() -> (TempDir, Arc<dyn Store>) {
     ];
     store.write(Signal::Traces, everything()).await.unwrap();
     store.write(Signal::Traces, request(&spans)).await.unwrap();
+    let records = [
+        Said { trace: Some(2), span: Some(2), ..Said::new(1).with("scouter.entity", text("entity-2")) },
+        Said { event: "scouter.record.spc".to_owned(), ..Said::new(2).with("scouter.tag.env", text("prod")) },
+        Said::new(3),
+    ];
+    store.write(Signal::Logs, said(&records)).await.unwrap();
     (directory, store)
 }
 
@@ -88,6 +97,51 @@ async fn the_client_gets_what_the_store_has() {
 }
 
 #[tokio::test]
+async fn the_client_gets_the_records_and_tags_the_store_has() {
+    let (_directory, store) = store().await;
+    let client = client(serve(&store).await);
+    let mut bodies = Vec::new();
+    let mut filters = RecordFilters { limit: Some(2), ..RecordFilters::default() };
+    loop {
+        let page = client.records(&filters).await.unwrap();
+        assert_eq!(page, store.records(filters.clone()).await.unwrap());
+        bodies.extend(page.items.into_iter().map(|record| record.body));
+        filters.cursor = page.next_cursor;
+        if filters.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(bodies, [3, 2, 1]);
+    let of_trace = client.records(&RecordFilters::trace(trace_id(2))).await.unwrap().items;
+    assert_eq!((of_trace.len(), of_trace[0].span_id.map(|id| id.to_int())), (1, Some(2)));
+    let tags = client.tags(&TagFilters::default()).await.unwrap();
+    assert_eq!(tags, store.tags(TagFilters::default()).await.unwrap());
+    let [tag] = tags.as_slice() else { panic!("one tag, not {tags:?}") };
+    assert_eq!((tag.key.as_str(), tag.value.as_str(), tag.traces, tag.records), ("env", "prod", 2, 1));
+}
+
+#[tokio::test]
+async fn a_url_asks_for_records_and_tags_as_a_body_does() {
+    let (_directory, store) = store().await;
+    for (path, url, body, found) in [
+        ("records", "", "", 3),
+        ("records", "?kind=spc&name=", r#"{"kind": "spc"}"#, 1),
+        ("records", "?entity_uid=entity-2&limit=5", r#"{"entity_uid": "entity-2", "limit": 5}"#, 1),
+        ("records", "?tags=%7B%22env%22:%22prod%22%7D", r#"{"tags": {"env": "prod"}}"#, 1),
+        ("tags", "", "{}", 1),
+        ("tags", "?key=env&value_prefix=pr", r#"{"key": "env", "value_prefix": "pr"}"#, 1),
+        ("tags", "?key=team", r#"{"key": "team"}"#, 0),
+    ] {
+        let path = format!("/api/v1/{path}");
+        let (status, by_url) = ask(&store, "GET", &format!("{path}{url}"), "").await;
+        assert_eq!(status, StatusCode::OK, "{url} {by_url}");
+        assert_eq!(by_url, ask(&store, "POST", &path, body).await.1, "{url}");
+        let items = if path.ends_with("tags") { &by_url } else { &by_url["items"] };
+        assert_eq!(items.as_array().map(Vec::len), Some(found), "{url} {by_url}");
+    }
+}
+
+#[tokio::test]
 async fn a_url_asks_what_a_body_asks() {
     let (_directory, store) = store().await;
     for (url, body, found) in [
@@ -121,6 +175,10 @@ async fn bad_questions_are_answered_with_what_is_wrong() {
         ("POST", search, r#"{"limit": 1001}"#, "invalid_filter", "limit", "1001"),
         ("POST", search, r#"{"servce": "x"}"#, "invalid_filter", "servce", "\"x\""),
         ("POST", search, r#"{"cursor": "here"}"#, "invalid_filter", "cursor", "\"here\""),
+        ("GET", "/api/v1/records?span_id=xyz", "", "invalid_filter", "span_id", "\"xyz\""),
+        ("POST", "/api/v1/records", r#"{"cursor": "here"}"#, "invalid_filter", "cursor", "\"here\""),
+        ("POST", "/api/v1/tags", r#"{"limit": 10001}"#, "invalid_filter", "limit", "10001"),
+        ("GET", "/api/v1/tags?tag=x", "", "invalid_filter", "tag", "\"x\""),
         ("POST", "/api/v1/spans/search", r#"{"min_duration_ms": -1}"#, "invalid_filter", "min_duration_ms", "-1.0"),
     ] {
         let (status, answer) = ask(&store, method, path, body).await;
