@@ -142,9 +142,10 @@ test.examples: build brokers ## the tracing example over HTTP, gRPC, Kafka and R
 	@$(MAKE) --no-print-directory example.tracing TRANSPORT=rabbitmq
 
 # Not part of `make test`: the collector is built from source by its own builder, which takes minutes and Go.
-test.interop: build ## the collector of the OpenTelemetry project as the other end (needs Go; minutes, once)
+test.interop: build brokers ## the collector of the OpenTelemetry project as the other end (needs Go; minutes, once)
 	$(STEP) "testing beside the OpenTelemetry collector (some minutes the first time)" \
-		env INTEROP_COLLECTOR=otelcol scripts/in.sh scouter-py $(CURDIR)/$(VENV_PYTHON) -m pytest tests/test_collector.py
+		env INTEROP_COLLECTOR=otelcol scripts/in.sh scouter-py $(CURDIR)/$(VENV_PYTHON) -m pytest \
+		tests/test_collector.py tests/interop_kafka.py
 
 bench: build ## measure beside the peers and write benches/RESULTS.md (about ten minutes)
 	$(STEP) "measuring (about ten minutes)" $(VENV_PYTHON) benches/run.py

@@ -1,17 +1,35 @@
 #!/usr/bin/env bash
 # Provides the collector of the OpenTelemetry project for `make test.interop`, and prints where its program is.
 #
-#   scripts/interop-collector.sh
+#   scripts/interop-collector.sh          OTLP in, a file out
+#   scripts/interop-collector.sh kafka    OTLP and Kafka in, OTLP and Kafka out
 #
-# It is made by the project's own builder, with what the tests need: OTLP in, a file out. This version and no other; Go
-# checks every module against the public checksum database. Built once, into target/collector.
+# It is made by the project's own builder, with what the tests need. These versions and no others; Go checks every module
+# against the public checksum database. Built once, into target/collector.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-version=0.161.0
-provider_version=1.67.0
+own=go.opentelemetry.io/collector
+contrib=github.com/open-telemetry/opentelemetry-collector-contrib
+case ${1:-} in
+'')
+    name=otelcol version=0.161.0 provider_version=1.67.0
+    receivers=("$own/receiver/otlpreceiver")
+    exporters=("$contrib/exporter/fileexporter")
+    ;;
+kafka)
+    # The newest version whose modules for Kafka the Go module proxy has, all of them.
+    name=otelcol-kafka version=0.155.0 provider_version=1.61.0
+    receivers=("$own/receiver/otlpreceiver" "$contrib/receiver/kafkareceiver")
+    exporters=("$own/exporter/otlphttpexporter" "$contrib/exporter/kafkaexporter")
+    ;;
+*)
+    printf 'usage: scripts/interop-collector.sh [kafka]\n' >&2
+    exit 2
+    ;;
+esac
 cache=$PWD/target/collector
-program=$cache/otelcol-$version/otelcol
+program=$cache/$name-$version/otelcol
 
 if [ ! -x "$program" ]; then
     if ! command -v go >/dev/null; then
@@ -22,22 +40,17 @@ if [ ! -x "$program" ]; then
     mkdir -p "$cache"
     folder=$(mktemp -d "$cache/build.XXXXXX")
     trap 'rm -rf "$folder"' EXIT
-    cat >"$folder/build.yaml" <<EOF
-dist:
-  name: otelcol
-  description: the collector of the interoperability tests
-  output_path: $folder/made
-receivers:
-  - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v$version
-exporters:
-  - gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v$version
-providers:
-  - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v$provider_version
-conf_resolver:
-  default_uri_scheme: file
-EOF
-    if ! (cd "$folder" && go run "go.opentelemetry.io/collector/cmd/builder@v$version" --config build.yaml) \
-        >"$folder/log" 2>&1; then
+    {
+        printf 'dist:\n  name: otelcol\n  description: the collector of the interoperability tests\n'
+        printf '  output_path: %s\n' "$folder/made"
+        printf 'receivers:\n'
+        printf "  - gomod: %s v$version\n" "${receivers[@]}"
+        printf 'exporters:\n'
+        printf "  - gomod: %s v$version\n" "${exporters[@]}"
+        printf 'providers:\n  - gomod: %s v%s\n' "$own/confmap/provider/fileprovider" "$provider_version"
+        printf 'conf_resolver:\n  default_uri_scheme: file\n'
+    } >"$folder/build.yaml"
+    if ! (cd "$folder" && go run "$own/cmd/builder@v$version" --config build.yaml) >"$folder/log" 2>&1; then
         cat "$folder/log" >&2
         exit 1
     fi

@@ -8,17 +8,21 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from scouter import BatchConfig, GrpcConfig, HttpConfig
+from scouter import BatchConfig, GrpcConfig, HttpConfig, KafkaConfig, RabbitMQConfig
 from scouter.tracing import ScouterInstrumentor
 
 HELLO_URL = os.environ.get("HELLO_URL", "http://127.0.0.1:8081")
 GOODBYE_URL = os.environ.get("GOODBYE_URL", "http://127.0.0.1:8082")
 
-TRANSPORTS = {"http": HttpConfig, "grpc": GrpcConfig}
+TRANSPORTS = {"http": HttpConfig, "grpc": GrpcConfig, "kafka": KafkaConfig, "rabbitmq": RabbitMQConfig}
 
 
-def transport() -> HttpConfig | GrpcConfig:
-    """The transport that ``SCOUTER_TRANSPORT`` names, to the server at ``SCOUTER_SERVER_URI``."""
+def transport() -> HttpConfig | GrpcConfig | KafkaConfig | RabbitMQConfig:
+    """The transport that ``SCOUTER_TRANSPORT`` names, to where its variables in the environment say.
+
+    ``SCOUTER_SERVER_URI`` for a server, ``SCOUTER_KAFKA_BROKERS`` and ``SCOUTER_RABBITMQ_HOST`` and their like for a
+    broker that a server reads from.
+    """
     name = os.environ.get("SCOUTER_TRANSPORT", "http")
     if name not in TRANSPORTS:
         raise SystemExit(f"SCOUTER_TRANSPORT is {name!r}: give one of {', '.join(TRANSPORTS)}")

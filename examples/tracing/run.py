@@ -11,18 +11,19 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import tree
+from broker import BROKERS, start_broker
 from processes import NotReadyError, Process, Processes, clean_environment, wait_for
 
 from scouter import HttpConfig, ScouterClient, TraceFilters, TraceSpan
 
 HERE = Path(__file__).resolve().parent
-TRANSPORTS = ("http", "grpc")
+TRANSPORTS = ("http", "grpc", *BROKERS)
 READY_SECONDS = 60.0
 TRACE_SECONDS = 30.0
 
@@ -70,9 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(processes: Processes, folder: Path, transport: str) -> None:
     """Sends one request through the three services and prints its trace."""
-    server = start_server(processes, folder)
+    told = start_broker(processes, folder, transport)
+    if told.address:
+        print(f"broker              {told.address}")
+    server = start_server(processes, folder, told.server)
     print(f"server              {server}")
-    urls = start_services(processes, server, transport)
+    sending = {"SCOUTER_SERVER_URI": server, "SCOUTER_TRANSPORT": transport, **told.services}
+    urls = start_services(processes, sending)
     for name, url in urls.items():
         print(f"{name:<20}{url}")
     print(f"\nPOST {urls['orchestrator']}/greet, spans sent over {transport}")
@@ -88,8 +93,8 @@ def run(processes: Processes, folder: Path, transport: str) -> None:
     print(f"\npage  {server}/traces/{trace_id}")
 
 
-def start_server(processes: Processes, folder: Path) -> str:
-    """Starts a Scouter server with an empty store, and returns its address."""
+def start_server(processes: Processes, folder: Path, receiving: Mapping[str, str]) -> str:
+    """Starts a Scouter server with an empty store and these settings in its environment, and returns its address."""
     command = [
         sys.executable,
         "-m",
@@ -100,7 +105,7 @@ def start_server(processes: Processes, folder: Path) -> str:
         "--directory",
         str(folder / "data"),
     ]
-    process = processes.start("server", command, clean_environment(), folder)
+    process = processes.start("server", command, clean_environment(**receiving), folder)
 
     def address() -> str | None:
         found = re.search(r"listening on (http://\S+)", process.output())
@@ -111,16 +116,14 @@ def start_server(processes: Processes, folder: Path) -> str:
     return url
 
 
-def start_services(processes: Processes, server: str, transport: str) -> dict[str, str]:
-    """Starts the services on free ports, waits until they answer, and returns their addresses."""
+def start_services(processes: Processes, sending: Mapping[str, str]) -> dict[str, str]:
+    """Starts the services on free ports, waits until they answer, and returns their addresses.
+
+    `sending` is what their environment says of how they send their spans.
+    """
     names = ("hello", "goodbye", "orchestrator")
     urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)}
-    environment = clean_environment(
-        SCOUTER_SERVER_URI=server,
-        SCOUTER_TRANSPORT=transport,
-        HELLO_URL=urls["hello"],
-        GOODBYE_URL=urls["goodbye"],
-    )
+    environment = clean_environment(**sending, HELLO_URL=urls["hello"], GOODBYE_URL=urls["goodbye"])
     started = {}
     for name, url in urls.items():
         host, port = url.removeprefix("http://").split(":")

@@ -4,7 +4,8 @@
 #   bash examples/tracing/run_example.sh           runs it, and stops everything it started
 #   bash examples/tracing/run_example.sh --keep    leaves it running, and says how to stop it
 #
-# SCOUTER_TRANSPORT=http (the default) or grpc chooses how the services send their spans. PYTHON chooses the interpreter.
+# SCOUTER_TRANSPORT=http (the default), grpc, kafka or rabbitmq chooses how the services send their spans; for the last two a
+# broker is started too. PYTHON chooses the interpreter.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

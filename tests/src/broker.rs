@@ -163,7 +163,15 @@ impl Broker {
                 ("RABBITMQ_USERNAME", self.username().to_owned()),
                 ("RABBITMQ_PASSWORD", self.password().to_owned()),
             ],
-            Kind::Tansu | Kind::Kafka => vec![("KAFKA_BROKERS", self.address())],
+            Kind::Tansu | Kind::Kafka => {
+                let mut all = vec![("KAFKA_BROKERS", self.address())];
+                if prefix == "SCOUTER_SERVER_" {
+                    // A server that was killed leaves the group after this time; Tansu lets a new one wait for half of it.
+                    let property = "session.timeout.ms=4000;heartbeat.interval.ms=1000";
+                    all.push(("KAFKA_PROPERTY", property.to_owned()));
+                }
+                all
+            }
         };
         all.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect()
     }
