@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, DEFAULT_LISTEN, DEFAULT_MAX_IN_FLIGHT_BYTES, DEFAULT_MAX_REQUEST_BYTES, Token};
 use crate::error::{ServerError, ServerErrorKind};
 use crate::receive::kafka::KafkaFlags;
+use crate::receive::rabbitmq::RabbitMqFlags;
 use crate::server::Server;
 
 /// Receives OpenTelemetry traces over HTTP and gRPC, keeps them, answers queries and shows them on a web page. All on one port.
@@ -35,6 +39,8 @@ struct Options {
     token_file: Option<PathBuf>,
     #[command(flatten)]
     kafka: KafkaFlags,
+    #[command(flatten)]
+    rabbitmq: RabbitMqFlags,
 }
 
 /// Runs the server until SIGTERM or SIGINT, and returns the process's exit status: 0 after an orderly end, 1 after an error, which
@@ -56,6 +62,9 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         .with_max_level(tracing::Level::WARN)
         .with_ansi(false)
         .with_target(false)
+        .finish()
+        // What matters of it comes back as an error and is told here, once a minute.
+        .with(Targets::new().with_default(tracing::Level::WARN).with_target("lapin", LevelFilter::OFF))
         .try_init();
     match options.config().and_then(serve) {
         Ok(()) => 0,
@@ -74,6 +83,7 @@ impl Options {
         let fitting = DEFAULT_MAX_IN_FLIGHT_BYTES.max(self.max_request_bytes.saturating_mul(4));
         config.max_in_flight_bytes = self.max_in_flight_bytes.unwrap_or(fitting);
         config.kafka = self.kafka.source()?;
+        config.rabbitmq = self.rabbitmq.source()?;
         if let Some(file) = &self.token_file {
             config.tokens = tokens(file)?;
         }

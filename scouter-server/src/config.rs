@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::receive::kafka::KafkaSource;
+use crate::receive::rabbitmq::RabbitMqSource;
 
 /// Settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Kafka topics to read from as well; needs the cargo feature `kafka`.
     pub kafka: Option<KafkaSource>,
+    /// RabbitMQ queues to read from as well; needs the cargo feature `rabbitmq`.
+    pub rabbitmq: Option<RabbitMqSource>,
     /// When there are any, ingest and API ask for one of them: `authorization: Bearer <token>`.
     pub tokens: Vec<Token>,
 }
@@ -48,6 +51,7 @@ impl Config {
             idle_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
             kafka: None,
+            rabbitmq: None,
             tokens: Vec::new(),
         }
     }

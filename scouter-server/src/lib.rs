@@ -19,4 +19,5 @@ pub use command::run;
 pub use config::{Config, Token};
 pub use error::{ServerError, ServerErrorKind};
 pub use receive::kafka::{KafkaSource, Properties as KafkaProperties};
+pub use receive::rabbitmq::RabbitMqSource;
 pub use server::Server;

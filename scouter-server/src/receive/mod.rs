@@ -5,6 +5,7 @@ mod body;
 mod grpc;
 mod http;
 pub(crate) mod kafka;
+pub(crate) mod rabbitmq;
 mod refusal;
 mod response;
 

@@ -74,6 +74,9 @@ impl Server {
         if let Some(source) = &config.kafka {
             receive::kafka::add(&mut background, source, &ingest, config.max_request_bytes)?;
         }
+        if let Some(source) = &config.rabbitmq {
+            receive::rabbitmq::add(&mut background, source, &ingest, config.max_request_bytes)?;
+        }
         let observed = (Arc::clone(&metrics), Arc::clone(&ingest.room));
         let receiver =
             Receiver { ingest, max_request_bytes: config.max_request_bytes, idle_timeout: config.idle_timeout };

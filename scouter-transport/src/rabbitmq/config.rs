@@ -132,6 +132,16 @@ impl RabbitMqConfig {
         format!("{scheme}://{host}:{}/{vhost}", self.effective_port())
     }
 
+    /// The queue of one signal.
+    pub fn queue_of(&self, signal: Signal) -> &str {
+        &self.queues[signal.index()]
+    }
+
+    /// How long one send may take, and whatever else is asked of the broker.
+    pub fn effective_timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(crate) fn effective_port(&self) -> u16 {
         self.port.unwrap_or(if self.tls.is_some() { 5671 } else { 5672 })
     }

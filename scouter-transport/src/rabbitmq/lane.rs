@@ -77,7 +77,7 @@ impl Link {
         let channel = match kept {
             Some(channel) => channel,
             None => {
-                let channel = self.session.connection().create_channel().await.map_err(lost)?;
+                let channel = self.session.channel().await?;
                 channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
                 channel
             }
@@ -139,7 +139,7 @@ pub(super) async fn declare(session: &Session, queue: &str) -> Result<(), Error>
 /// Declares a queue on a channel of its own, since a refusal closes the channel.
 async fn ask(session: &Session, queue: &str, options: QueueDeclareOptions) -> Result<(), Error> {
     let lost = |error: lapin::Error| failed(&error);
-    let channel = session.connection().create_channel().await.map_err(lost)?;
+    let channel = session.channel().await?;
     channel.queue_declare(queue.into(), options, FieldTable::default()).await.map_err(lost)?;
     channel.close(200, "done".into()).await.map_err(lost)
 }

@@ -16,7 +16,7 @@ mod session;
 
 pub use self::config::RabbitMqConfig;
 #[cfg(feature = "rabbitmq")]
-pub use self::reply::Reply;
+pub use self::reply::{Reply, failed};
 #[cfg(feature = "rabbitmq")]
 pub use self::sender::RabbitMq;
 #[cfg(feature = "rabbitmq")]

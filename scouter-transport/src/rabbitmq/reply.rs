@@ -73,7 +73,7 @@ impl Reply {
 }
 
 /// An error of the library in words of ours. Nothing of it is kept: it may hold more than may be shown.
-pub(crate) fn failed(error: &lapin::Error) -> Error {
+pub fn failed(error: &lapin::Error) -> Error {
     use lapin::ErrorKind as Library;
     if let Some(reply) = Reply::from_library(error) {
         return reply.error("");

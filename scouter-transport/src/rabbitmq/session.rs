@@ -13,7 +13,7 @@ use async_compat::CompatExt as _;
 use futures_core::Stream;
 use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -92,9 +92,22 @@ impl Session {
         Ok(Self { connection, state, _cutter: cutter })
     }
 
-    /// The connection as the library knows it.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// Opens a channel.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended, or that it has no channel left.
+    pub async fn channel(&self) -> Result<Channel, Error> {
+        self.connection.create_channel().await.map_err(|error| failed(&error))
+    }
+
+    /// Sees to it that a durable queue is there. One that is there keeps its arguments.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not there, or that what is in it can get lost.
+    pub async fn declare(&self, queue: &str) -> Result<(), Error> {
+        super::lane::declare(self, queue).await
     }
 
     /// Whether the connection has ended, or the runtime on which it was made.

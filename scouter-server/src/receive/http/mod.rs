@@ -2,7 +2,7 @@
 
 mod json;
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 pub(super) use self::json::to_protobuf as from_json;
 
 use axum::Router;
