@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use scouter_span::clock::Clock;
 use scouter_span::counters::Counter;
 use scouter_span::scope::ScopeId;
-use scouter_span::{Scope, SpanContext};
+use scouter_span::{Scope, SpanContext, fork};
 
 use crate::encode::{Head, Uid};
 use crate::profile::Profile;
@@ -59,8 +60,10 @@ pub struct RecordQueue {
     counters: Counters,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counters {
+    /// The number of the process that has counted.
+    process: AtomicU64,
     accepted: Counter,
     sampled_out: Counter,
     rejected: Counter,
@@ -89,7 +92,7 @@ impl RecordQueue {
             scope: sink.register(&scope),
             sink,
             clock: Clock::System,
-            counters: Counters::default(),
+            counters: Counters::new(),
             alias,
             profile,
         }
@@ -129,7 +132,7 @@ impl RecordQueue {
     pub fn passes_over(&self, span: &SpanContext) -> bool {
         let passes = !sampling::keeps_span(self.profile.sample_ratio(), span);
         if passes {
-            self.counters.sampled_out.increment();
+            self.counters.here().sampled_out.increment();
         }
         passes
     }
@@ -139,9 +142,9 @@ impl RecordQueue {
         self.count(Outcome::Rejected(rejected))
     }
 
-    /// What became of the records so far, in this process and those it was forked from.
+    /// What became of the records so far, in this process: a forked child begins at zero.
     pub fn stats(&self) -> RecordStats {
-        let Counters { accepted, sampled_out, rejected, turned_away } = &self.counters;
+        let Counters { accepted, sampled_out, rejected, turned_away, .. } = self.counters.here();
         let [accepted, sampled_out, rejected, turned_away] =
             [accepted, sampled_out, rejected, turned_away].map(Counter::get);
         let inserted = accepted + sampled_out + rejected + turned_away;
@@ -149,11 +152,12 @@ impl RecordQueue {
     }
 
     fn count(&self, outcome: Outcome) -> Outcome {
+        let counters = self.counters.here();
         let counter = match outcome {
-            Outcome::Accepted => &self.counters.accepted,
-            Outcome::SampledOut => &self.counters.sampled_out,
-            Outcome::Rejected(_) => &self.counters.rejected,
-            Outcome::TurnedAway => &self.counters.turned_away,
+            Outcome::Accepted => &counters.accepted,
+            Outcome::SampledOut => &counters.sampled_out,
+            Outcome::Rejected(_) => &counters.rejected,
+            Outcome::TurnedAway => &counters.turned_away,
         };
         counter.increment();
         outcome
@@ -180,5 +184,23 @@ impl RecordQueue {
             true => Outcome::Accepted,
             false => Outcome::TurnedAway,
         }
+    }
+}
+
+impl Counters {
+    fn new() -> Self {
+        let [accepted, sampled_out, rejected, turned_away] = Default::default();
+        Self { process: AtomicU64::new(fork::generation()), accepted, sampled_out, rejected, turned_away }
+    }
+
+    /// The counters of this process. Of the threads of a child that come here first, one takes the parent's counts away.
+    #[inline]
+    fn here(&self) -> &Self {
+        let (now, before) = (fork::generation(), self.process.load(Ordering::Relaxed));
+        if now != before && self.process.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let all = [&self.accepted, &self.sampled_out, &self.rejected, &self.turned_away];
+            all.into_iter().for_each(Counter::reset);
+        }
+        self
     }
 }

@@ -12,8 +12,9 @@ pub fn note_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many forks lie between the first process and this one.
+/// How many forks lie between the first process and this one, as far as they were [noted](note_child). What counts for each
+/// process by itself begins anew when it changes.
 #[inline]
-pub(crate) fn generation() -> u64 {
+pub fn generation() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }

@@ -348,10 +348,7 @@ impl Settings {
     /// Sets the batcher to work. Without a thread to work on, the queue is closed from the start.
     fn begin(&self, worker: &Worker, base: Base, open: bool, transports: Vec<Arc<dyn Transport>>) -> Arc<Shared> {
         let (commands, receiver) = unbounded_channel();
-        let (reporter, observer) = (&self.reporter, self.observer.as_ref());
-        let shared =
-            Shared::new(&self.batch, self.signal, &self.destinations, reporter, observer, commands, base, open);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(self, commands, base, open));
         if open {
             let batcher = Batcher::new(Arc::clone(&shared), Arc::clone(&self.headers));
             if !worker.run(batcher.run(receiver, transports)) {

@@ -10,12 +10,13 @@ use scouter_transport::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use super::Settings;
 use crate::batch::BatchConfig;
 use crate::destination::{Destination, Outlet};
 use crate::error::FlushError;
 use crate::observer::{ExportObserver, ExportOperation};
 use crate::queue::{Held, Queue};
-use crate::report::{Reporter, Seldom, noun};
+use crate::report::{Seldom, noun};
 use crate::stats::{DropReason, Stage, Stats};
 
 /// The state of a pipeline in one process.
@@ -91,26 +92,18 @@ impl Ticket {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: &BatchConfig,
-        signal: Signal,
-        destinations: &[Destination],
-        reporter: &Arc<dyn Reporter>,
-        observer: Option<&Arc<dyn ExportObserver>>,
-        commands: UnboundedSender<Command>,
-        base: Base,
-        open: bool,
-    ) -> Self {
+    pub(super) fn new(settings: &Settings, commands: UnboundedSender<Command>, base: Base, open: bool) -> Self {
+        let Settings { signal, batch, destinations, reporter, observer, .. } = settings;
         let hasty = destinations.iter().any(|destination| destination.simple);
         Self {
-            signal,
-            config: config.clone(),
-            queue: Queue::new(config.bounds(), config.max_export_batch_size as u64, hasty, open),
+            signal: *signal,
+            config: batch.clone(),
+            queue: Queue::new(batch.bounds(), batch.max_export_batch_size as u64, hasty, open),
             outlets: destinations.iter().cloned().map(Outlet::new).collect(),
             reports: Seldom::new(Arc::clone(reporter)),
             commands,
             outcome: OnceLock::new(),
-            observer: observer.cloned(),
+            observer: observer.clone(),
             panics: AtomicU64::new(0),
             base,
         }
