@@ -46,8 +46,8 @@ pub(crate) struct KafkaFlags {
     /// A PEM file of its private key
     #[arg(long, env = "SCOUTER_SERVER_KAFKA_KEY_FILE", value_name = "PATH", requires = "kafka_certificate_file")]
     kafka_key_file: Option<PathBuf>,
-    /// Another property of librdkafka's consumer, such as session.timeout.ms=6000; may repeat
-    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    /// Another property of librdkafka's consumer, such as session.timeout.ms=6000; several separated by semicolons
+    #[arg(long, env = "SCOUTER_SERVER_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = property, value_delimiter = ';')]
     kafka_property: Vec<(String, String)>,
 }
 

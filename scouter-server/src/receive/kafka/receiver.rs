@@ -71,8 +71,9 @@ impl KafkaReceiver {
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "earliest"),
-            // Only what moves is taken away when servers come and go.
-            ("partition.assignment.strategy", "cooperative-sticky"),
+            // Every server gets its part of every topic. The sticky one counts partitions only, and may give all of the spans
+            // to one server and all of the records to another.
+            ("partition.assignment.strategy", "roundrobin"),
             // A topic that is made later is found this soon.
             ("topic.metadata.refresh.interval.ms", "10000"),
             // What is fetched ahead.
