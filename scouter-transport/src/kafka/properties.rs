@@ -36,16 +36,32 @@ fn wrong(detail: impl Into<String>) -> Error {
 }
 
 impl KafkaConfig {
-    /// The properties of the producer.
-    pub(super) fn properties(&self) -> Result<ClientConfig, Error> {
+    /// What every client of these brokers is told, by the names of librdkafka: brokers, name, security. Holds the
+    /// password.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for settings that cannot work, [`ErrorKind::Unsupported`] for TLS and user names without
+    /// the cargo feature `kafka-tls`.
+    pub fn client_properties(&self) -> Result<Vec<(String, String)>, Error> {
         self.check()?;
-        let mut client = ClientConfig::new();
+        let mut properties = vec![
+            ("bootstrap.servers", self.brokers.clone()),
+            ("client.id", self.client_id.clone()),
+            ("socket.keepalive.enable", "true".to_owned()),
+            ("reconnect.backoff.max.ms", "1000".to_owned()),
+        ];
+        self.add_security(&mut properties)?;
+        Ok(properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// The properties of the producer.
+    pub(super) fn producer(&self) -> Result<ClientConfig, Error> {
+        let mut client: ClientConfig = self.client_properties()?.into_iter().collect();
         // Its lines go to `tracing`, which has filters of its own.
         client.set_log_level(RDKafkaLogLevel::Info);
         let timeout = self.timeout.as_millis();
         for (name, value) in [
-            ("bootstrap.servers", self.brokers.clone()),
-            ("client.id", self.client_id.clone()),
             ("acks", "all".to_owned()),
             ("enable.idempotence", "true".to_owned()),
             ("compression.codec", self.compression.name().to_owned()),
@@ -57,12 +73,9 @@ impl KafkaConfig {
             // Traces come to the same partitions from here as from Java programs.
             ("partitioner", "murmur2_random".to_owned()),
             ("queue.buffering.max.kbytes", (128 * 1024).to_string()),
-            ("socket.keepalive.enable", "true".to_owned()),
-            ("reconnect.backoff.max.ms", "1000".to_owned()),
         ] {
             client.set(name, value);
         }
-        self.set_security(&mut client)?;
         for (name, value) in &self.properties {
             if let Some((_, way_out)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 return Err(wrong(format!("the Kafka property {name} cannot be set: {way_out}")));
@@ -128,38 +141,40 @@ impl KafkaConfig {
         }
     }
 
-    fn set_security(&self, client: &mut ClientConfig) -> Result<(), Error> {
+    fn add_security(&self, properties: &mut Vec<(&'static str, String)>) -> Result<(), Error> {
         let security = self.security()?;
         if security == SecurityProtocol::Plaintext {
             return Ok(());
         }
         if cfg!(not(feature = "kafka-tls")) {
-            let reason =
-                format!("Kafka with {security} is not built in: TLS and user names need the cargo feature `kafka-tls`");
+            let need = "TLS and user names need the cargo feature `kafka-tls`";
+            let reason = format!("Kafka with {security} is not built in: {need}");
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
-        client.set("security.protocol", security.name());
+        properties.push(("security.protocol", security.name().to_owned()));
         if let (Some(username), Some(password)) = (&self.username, &self.password) {
-            client.set("sasl.mechanism", self.mechanism.name());
-            client.set("sasl.username", username);
-            client.set("sasl.password", password);
+            properties.push(("sasl.mechanism", self.mechanism.name().to_owned()));
+            properties.push(("sasl.username", username.clone()));
+            properties.push(("sasl.password", password.clone()));
         }
         let Some(tls) = &self.tls else { return Ok(()) };
         if let Some(ca) = tls.ca_pem() {
-            client.set("ssl.ca.pem", pem(ca, "CA certificate", "CERTIFICATE")?);
+            properties.push(("ssl.ca.pem", pem(ca, "CA certificate", "CERTIFICATE")?));
         }
         if let Some((chain, key)) = tls.client_pem() {
-            client.set("ssl.certificate.pem", pem(chain, "client certificate", "CERTIFICATE")?);
-            client.set("ssl.key.pem", pem(key, "client key", "PRIVATE KEY")?);
+            properties.push(("ssl.certificate.pem", pem(chain, "client certificate", "CERTIFICATE")?));
+            properties.push(("ssl.key.pem", pem(key, "client key", "PRIVATE KEY")?));
         }
         Ok(())
     }
 }
 
-fn pem<'a>(bytes: &'a [u8], what: &str, label: &str) -> Result<&'a str, Error> {
+fn pem(bytes: &[u8], what: &str, label: &str) -> Result<String, Error> {
     let text = std::str::from_utf8(bytes).ok();
     let found = text.filter(|text| text.contains("-----BEGIN ") && text.contains(label) && !text.contains('\0'));
-    found.ok_or_else(|| wrong(format!("the {what} holds no PEM: begin it with -----BEGIN {label}-----")))
+    found
+        .map(str::to_owned)
+        .ok_or_else(|| wrong(format!("the {what} holds no PEM: begin it with -----BEGIN {label}-----")))
 }
 
 /// `host`, `host:port`, `[IPv6]:port`.
@@ -260,7 +275,7 @@ mod tests {
                 "the security protocol PLAINTEXT does not use the TLS settings: use SSL or SASL_SSL",
             ),
         ] {
-            let error = config.properties().unwrap_err();
+            let error = config.producer().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{error}");
             assert!(error.to_string().contains(reason), "{error}\n{reason}");
             for secret in ["hush", "secret"] {
@@ -271,7 +286,7 @@ mod tests {
 
     #[test]
     fn settings_become_properties() {
-        let client = config().property("linger.ms", "7").timeout(Duration::from_secs(3)).properties().unwrap();
+        let client = config().property("linger.ms", "7").timeout(Duration::from_secs(3)).producer().unwrap();
         for (name, value) in [
             ("bootstrap.servers", "a:9092, b.c:1,[::1]:9092,d"),
             ("linger.ms", "7"),
@@ -288,13 +303,13 @@ mod tests {
     #[test]
     fn security_is_built_in_or_named() {
         let secured = config().username("me").password("word").sasl_mechanism(SaslMechanism::ScramSha256);
-        let properties = secured.clone().tls(TlsConfig::new()).properties();
+        let properties = secured.clone().tls(TlsConfig::new()).producer();
         if cfg!(feature = "kafka-tls") {
             let client = properties.unwrap();
             assert_eq!(client.get("security.protocol"), Some("SASL_SSL"));
             assert_eq!(client.get("sasl.mechanism"), Some("SCRAM-SHA-256"));
-            assert_eq!(secured.properties().unwrap().get("security.protocol"), Some("SASL_PLAINTEXT"));
-            let broken = config().tls(TlsConfig::new().ca("hush")).properties().unwrap_err().to_string();
+            assert_eq!(secured.producer().unwrap().get("security.protocol"), Some("SASL_PLAINTEXT"));
+            let broken = config().tls(TlsConfig::new().ca("hush")).producer().unwrap_err().to_string();
             assert_eq!(broken, "the CA certificate holds no PEM: begin it with -----BEGIN CERTIFICATE-----");
         } else {
             let error = properties.unwrap_err();

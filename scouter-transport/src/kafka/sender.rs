@@ -60,7 +60,7 @@ impl Kafka {
     /// [`ErrorKind::Config`] for settings that cannot work, [`ErrorKind::Unsupported`] for TLS and user names without
     /// the cargo feature `kafka-tls`.
     pub fn new(config: KafkaConfig) -> Result<Self, Error> {
-        let properties = Properties(config.properties()?);
+        let properties = Properties(config.producer()?);
         let number = TRANSPORTS.fetch_add(1, Ordering::Relaxed);
         Ok(Self { config, properties, number, link: Mutex::default(), traffic: Traffic::default() })
     }
