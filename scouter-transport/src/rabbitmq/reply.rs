@@ -36,8 +36,8 @@ impl Reply {
     pub(crate) fn size_limit(&self) -> Option<usize> {
         let words = self.text.to_ascii_lowercase();
         let is_size = words.contains("message size") && (words.contains("larger") || words.contains("exceeds"));
-        let numbers = words.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
-        is_size.then(|| numbers.last()?.parse().ok()).flatten()
+        let mut numbers = words.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
+        is_size.then(|| numbers.next_back()?.parse().ok()).flatten()
     }
 
     /// What kind of failure the reply is.

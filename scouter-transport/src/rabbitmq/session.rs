@@ -48,12 +48,18 @@ pub struct Session {
 }
 
 /// Shuts a socket down when dropped.
-struct Cutter(std::net::TcpStream);
+struct Cutter {
+    socket: std::net::TcpStream,
+    /// The process that made the connection. A forked child has the socket too, and must leave it to its parent.
+    owner: u32,
+}
 
 impl Drop for Cutter {
     fn drop(&mut self) {
-        // It may be closed already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        if self.owner == std::process::id() {
+            // It may be closed already.
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -68,7 +74,7 @@ impl Session {
         let tcp = TcpStream::connect((&*config.host, config.effective_port())).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let second = tcp.as_fd().try_clone_to_owned().map_err(unreachable)?;
-        let cutter = Cutter(second.into());
+        let cutter = Cutter { socket: second.into(), owner: std::process::id() };
         let mut stream = AsyncTcpStream::Plain(tcp.compat());
         if let Some(tls) = &config.tls {
             let connector = RustlsConnector::from(tls.build(Fallback::System)?);

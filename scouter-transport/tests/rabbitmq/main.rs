@@ -129,8 +129,8 @@ async fn who_is_not_let_in_is_told_why_and_the_password_stays_secret() {
 #[tokio::test]
 async fn a_broker_that_is_silent_costs_the_timeout_and_no_thread() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = RabbitMqConfig::new("127.0.0.1").port(listener.local_addr().unwrap().port());
-    let transport = RabbitMq::new(config.timeout(Duration::from_millis(300))).unwrap();
+    let silent = RabbitMqConfig::new("127.0.0.1").port(listener.local_addr().unwrap().port());
+    let transport = RabbitMq::new(silent.timeout(Duration::from_millis(300))).unwrap();
     for _ in 0..3 {
         let begun = Instant::now();
         let error = failure(&transport).await;
@@ -139,6 +139,14 @@ async fn a_broker_that_is_silent_costs_the_timeout_and_no_thread() {
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
     drop(listener);
+    // One that takes the connection and the first words, and is silent then.
+    let peer = Peer::start().await;
+    peer.set(|state| state.door = Door::Silent);
+    let transport = RabbitMq::new(config(&peer).timeout(Duration::from_millis(300))).unwrap();
+    for _ in 0..3 {
+        let error = failure(&transport).await;
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
     until_threads(|names| !names.iter().any(|name| name == "lapin-io-loop")).await;
 }
 
