@@ -7,10 +7,12 @@
 mod input;
 mod otlp;
 mod propagation;
+mod records;
 
 pub use input::Inputs;
 pub use otlp::otlp_request;
 pub use propagation::{baggage, ot_entry, traceparent, tracestate};
+pub use records::{logs_request, profile, record};
 
 /// A function under fuzzing and what its inputs are made from.
 #[derive(Debug, Clone, Copy)]
@@ -66,5 +68,28 @@ pub const TARGETS: &[Target] = &[
         run: otlp_request,
         seeds: &[include_bytes!("../seeds/otlp_request")],
         words: &[b"\x0a", b"\x12", b"\x4a", b"\x5a", b"\x80\x80\x80\x80\x10", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x2a\x02\x2a\x00", b"\x0b", b"\xff"],
+    },
+    Target {
+        name: "profile",
+        run: profile,
+        seeds: &[
+            br#"{"schema_version":1,"kind":"psi","entity":{"space":"s","name":"n","version":"1","uid":"u","alias":"a"},"features":[{"name":"x","type":"int","bins":[1,2.5]},{"name":"y","type":"text","categories":["a"]}]}"#,
+            br#"{"schema_version":1,"kind":"spc","entity":{"space":"s","name":"n","version":"1","uid":"u","alias":"a"},"features":[{"name":"x","type":"float","required":false,"limits":{"center":1,"lower":0,"upper":1e3}}]}"#,
+            br#"{"schema_version":1,"kind":"agent","entity":{"space":"s","name":"n","version":"1","uid":"u","alias":"a"},"sample_ratio":0.1,"tasks":[{"id":"x","n":[1e9,null]}]}"#,
+            br#"{"schema_version":1,"kind":"custom","entity":{"space":"s","name":"n","version":"1","uid":"u","alias":"a"},"description":"d","metrics":[{"name":"x","baseline":-0.0}]}"#,
+        ],
+        words: &[b"{", b"}", b"[", b"]", b",", b"\"", b":", b"null", b"1e400", b"-0.0", b"1e15", b"\\u0000", b"\"bins\":", b"true"],
+    },
+    Target {
+        name: "logs_request",
+        run: logs_request,
+        seeds: &[b"\x0a\x26\x12\x24\x12\x22\x4a\x10aaaaaaaaaaaaaaaa\x2a\x04\x0a\x02hi\x10\x09\x62\x04name\x45\x01\x00\x00\x00"],
+        words: &[b"\x0a", b"\x12", b"\x2a", b"\x32", b"\x62", b"\x80\x80\x80\x80\x10", b"\x2a\x02\x2a\x00", b"\x0a\x03\x0a\x01k", b"\xff"],
+    },
+    Target {
+        name: "record",
+        run: record,
+        seeds: &[br#"{"question":"why?","parts":[1,null,{"deep":[true,-0.5]}],"big":18446744073709551615}"#],
+        words: &[b"{", b"}", b"[", b"]", b",", b"\"k\":", b"null", b"1e300", b"-1", b"9223372036854775808", b"\\ud83d\\ude00", b"[[[["],
     },
 ];
