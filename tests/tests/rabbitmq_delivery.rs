@@ -18,7 +18,7 @@ use scouter_span::TraceId;
 use scouter_tests::broker::{Broker, Kind};
 use scouter_tests::server::Server;
 use scouter_transport::rabbitmq::{RabbitMq, RabbitMqConfig};
-use scouter_transport::{ErrorKind, Payload, Signal, Transport as _};
+use scouter_transport::{ErrorKind, Payload, Signal, TlsConfig, Transport as _};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -225,10 +225,8 @@ fn a_broker_that_is_killed_while_spans_come_loses_none() {
         traces.extend(work(&scouter, 100));
     }
     scouter.flush(LONG).unwrap();
-    let stats = scouter.stats();
     until("all is stored", LONG, || (Reader::new(&server).counts().len() == traces.len()).then_some(()));
     assert_stored(&server, &traces);
-    drop(stats);
     scouter.shutdown(LONG).unwrap();
 }
 
@@ -265,6 +263,32 @@ fn what_cannot_work_is_told() {
 
     broker.stop();
     told(config(&broker), ErrorKind::Unreachable, "onnection refused");
+}
+
+#[test]
+fn tls_is_spoken_and_checked() {
+    let files = TempDir::new().unwrap();
+    let authority = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (files.path().join("certificate.pem"), files.path().join("key.pem"));
+    std::fs::write(&certificate, authority.cert.pem()).unwrap();
+    std::fs::write(&key, authority.signing_key.serialize_pem()).unwrap();
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let broker = Broker::start_with(Kind::RabbitMq, &["--tls-cert", certificate, "--tls-key", key]);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let send = |config: RabbitMqConfig| {
+        let transport = RabbitMq::new(config.timeout(Duration::from_secs(5))).unwrap();
+        let sent = runtime.block_on(transport.send(Payload::traces("spans", 1)));
+        runtime.block_on(transport.close()).unwrap();
+        sent.map(drop)
+    };
+    let ours = TlsConfig::new().ca(authority.cert.pem());
+    send(config(&broker).port(broker.tls_port()).tls(ours.clone())).unwrap();
+    let error = send(config(&broker).port(broker.tls_port()).tls(TlsConfig::new())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    let error = send(config(&broker).tls(ours)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "TLS to a port without: {error}");
+    let error = send(config(&broker).port(broker.tls_port())).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Dropped | ErrorKind::BadResponse), "no TLS to a port with: {error}");
 }
 
 #[test]
