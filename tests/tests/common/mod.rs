@@ -2,11 +2,12 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use scouter::{Connection, Environment, Settings};
 use scouter_client::filters::MAX_LIMIT;
-use scouter_client::{Client, ClientConfig, Span, Trace, TraceFilters};
+use scouter_client::{Client, ClientConfig, Record, RecordFilters, Span, Trace, TraceFilters};
 use scouter_span::TraceId;
 use scouter_tests::broker::{Broker, Kind};
 use scouter_tests::server::Server;
@@ -67,12 +68,26 @@ impl Reader {
     }
 
     /// All traces, each with how many spans of it are there.
-    pub(crate) fn counts(&self) -> Vec<(TraceId, u64)> {
-        let mut found = Vec::new();
+    pub(crate) fn counts(&self) -> HashMap<TraceId, u64> {
+        let mut found = HashMap::new();
         let mut filters = TraceFilters { limit: Some(MAX_LIMIT), ..TraceFilters::default() };
         loop {
             let page = self.runtime.block_on(self.client.search(&filters)).unwrap();
             found.extend(page.items.iter().map(|trace| (trace.trace_id, trace.span_count)));
+            filters.cursor = page.next_cursor;
+            if filters.cursor.is_none() {
+                return found;
+            }
+        }
+    }
+
+    /// All records.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let mut found = Vec::new();
+        let mut filters = RecordFilters { limit: Some(MAX_LIMIT), ..RecordFilters::default() };
+        loop {
+            let page = self.runtime.block_on(self.client.records(&filters)).unwrap();
+            found.extend(page.items);
             filters.cursor = page.next_cursor;
             if filters.cursor.is_none() {
                 return found;
