@@ -44,7 +44,7 @@ def is_running(process_id: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("transport", ["http", "grpc"])
+@pytest.mark.parametrize("transport", ["http", "grpc", "kafka", "rabbitmq"])
 def test_it_prints_the_tree_and_stops_what_it_started(transport: str) -> None:
     done = run_example(transport=transport)
     assert done.returncode == 0, done
@@ -75,7 +75,7 @@ def test_keep_leaves_it_running_and_says_how_to_stop_it() -> None:
 def test_unknown_transports_are_named() -> None:
     done = run_example(transport="pigeon")
     assert done.returncode == 2
-    assert done.stderr == "SCOUTER_TRANSPORT is 'pigeon': give one of http, grpc\n"
+    assert done.stderr == "SCOUTER_TRANSPORT is 'pigeon': give one of http, grpc, kafka, rabbitmq\n"
 
 
 def test_another_tree_is_a_failure_that_says_how_it_differs(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ const RECORDS_IN_TRACE: u64 = 2;
 const RECORDS: u64 = TRACES * RECORDS_IN_TRACE;
 /// Every trace is counted; of one in so many every span is looked at.
 const LOOKED_AT: usize = 10;
-const LONG: Duration = Duration::from_secs(60);
+/// What to wait for at most, on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
 /// Far above what a busy machine takes from a thread, far below how long a broker is away.
 const LONGEST_CALL: Duration = Duration::from_secs(1);
 
