@@ -53,7 +53,7 @@ fn work(scouter: &Scouter, traces: usize) -> Vec<TraceId> {
 fn assert_stored(server: &Server, traces: &[TraceId]) {
     let counts = Reader::new(server).counts();
     assert!(counts.iter().all(|(_, spans)| *spans == 5), "{counts:?}");
-    let stored: BTreeSet<_> = counts.into_iter().map(|(id, _)| id).collect();
+    let stored: BTreeSet<_> = counts.into_keys().collect();
     assert_eq!(stored, traces.iter().copied().collect(), "which traces are stored");
 }
 
