@@ -162,7 +162,7 @@ async fn until_threads(met: impl Fn(&[String]) -> bool) {
         if met(&names) {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{names:?}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{names:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

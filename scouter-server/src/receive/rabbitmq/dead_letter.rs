@@ -2,7 +2,7 @@
 
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation};
 use scouter_transport::rabbitmq::{RabbitMqConfig, Session};
 use tokio::sync::Mutex;
@@ -110,7 +110,7 @@ impl Letter {
 
     /// Those of the message, and our headers.
     fn properties(&self, source: &str) -> BasicProperties {
-        let mut headers = self.properties.headers().clone().unwrap_or_else(FieldTable::default);
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
         let reason = format!("{}: {}", self.reason.name(), self.words);
         headers.insert("scouter.reason".into(), AMQPValue::LongString(reason.into()));
         headers.insert("scouter.source".into(), AMQPValue::LongString(source.into()));
@@ -120,6 +120,8 @@ impl Letter {
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::FieldTable;
+
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_core::Stream as _;
 use lapin::message::Delivery;
@@ -12,6 +13,7 @@ use lapin::{Channel, Consumer};
 use scouter_transport::rabbitmq::{Session, failed};
 use scouter_transport::{Error, ErrorKind};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::dead_letter::{DeadLetters, Letter};
@@ -20,6 +22,9 @@ use super::prefetch::Prefetch;
 use crate::metrics::Broker;
 use crate::receive::Stop;
 use crate::store::Signal;
+
+/// How long dead letters may take when the consumer is to end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What reads one queue.
 #[derive(Debug)]
@@ -84,7 +89,8 @@ impl Lane {
             if self.settle(&channel, batch, prefetch, &mut letters, stop).await?.is_err() {
                 break End::Stop;
             }
-            if prefetch.is_off() {
+            // A letter that waits is acknowledged here or nowhere, so it is waited for; messages go on meanwhile.
+            if prefetch.is_off() && letters.is_empty() {
                 break End::Renew;
             }
         };
@@ -106,14 +112,16 @@ impl Lane {
                 }
             }
         }
-        while let Some(done) = letters.join_next().await {
-            if let Ok(tag) = done {
-                ack(&channel, tag, false).await?;
+        let rest = async {
+            while let Some(done) = letters.join_next().await {
+                if let Ok(tag) = done {
+                    ack(&channel, tag, false).await?;
+                }
             }
-            if stop.is_requested() {
-                break;
-            }
-        }
+            Ok(())
+        };
+        // What cannot be put aside now is delivered again.
+        timeout(FAREWELL, rest).await.unwrap_or(Ok(()))?;
         channel.close(200, "done".into()).await.map_err(lost)?;
         Ok(end)
     }
