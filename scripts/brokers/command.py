@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0 if kafka.missing() is None else 1
         return _provision(asked.kinds) if asked.command == "provision" else _run(asked)
     except (cache.Unavailable, Failed, OSError) as error:
-        cache.say(f"broker {getattr(asked, 'kind', '')}: {error}")
+        cache.say(f"broker.py: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
