@@ -23,7 +23,7 @@ fn batch(number: u64) -> bytes::Bytes {
 fn records(number: u64) -> bytes::Bytes {
     let record = |n: u64| {
         let body = (number * 20 + n) as i64;
-        Said { trace: Some(number), uid: (n % 2 == 0).then(|| body.to_string()), ..Said::new(body) }
+        Said { trace: Some(number), uid: n.is_multiple_of(2).then(|| body.to_string()), ..Said::new(body) }
     };
     said(&(0..20).map(record).collect::<Vec<_>>())
 }

@@ -142,13 +142,17 @@ impl<'c> Batch<'c> {
             origin.resource.attributes().iter().for_each(|attribute| tail.note(attribute));
             *noted = Some(tail.no);
         }
+        let mut tags: Vec<KeyValue<'_>> = Vec::new();
         for attribute in span.attributes().iter() {
             self.memory.tail.note(attribute);
-            let is_tag = attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE;
-            // Of several values under one key the last counts.
-            if is_tag && let Some(value) = span.attributes().get(attribute.key) {
-                self.add_tag(KeyValue { value, ..attribute }, no)?;
+            if attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE {
+                // Of several values under one key the last counts.
+                tags.retain(|tag| tag.key != attribute.key);
+                tags.push(attribute);
             }
+        }
+        for tag in tags {
+            self.add_tag(tag, no)?;
         }
         if self.memory.tail.is_full() {
             self.put_tail()?;

@@ -1,12 +1,13 @@
 //! The records of requests go into their tables.
 
+use std::borrow::Cow;
 use std::io;
 
 use rusqlite::{CachedStatement, Connection, params};
 use scouter_client::filters::{ENTITY_ATTRIBUTE, TAG_PREFIX};
 use scouter_client::record::UID_ATTRIBUTE;
 use scouter_client::span;
-use scouter_span::view::{LogRecordView, LogsRequest, Resource, ValueView};
+use scouter_span::view::{KeyValue, LogRecordView, LogsRequest, Resource, ValueView};
 
 use super::wanted::{EVENT_TERM, SPAN_TERM};
 use super::{half, number, place, time_of};
@@ -165,21 +166,24 @@ impl<'c> RecordWriter<'c> {
             tail.note_text(SPAN_TERM, &id.to_string());
         }
         tail.note_text(EVENT_TERM, record.event_name());
-        let own = record.attributes();
-        for attribute in own.iter() {
+        let mut tags: Vec<KeyValue<'_>> = Vec::new();
+        for attribute in record.attributes().iter() {
             tail.note(attribute);
-            let is_tag = attribute.key.starts_with(TAG_PREFIX);
-            if !is_tag && attribute.key != ENTITY_ATTRIBUTE {
-                continue;
+            if attribute.key.starts_with(TAG_PREFIX) || attribute.key == ENTITY_ATTRIBUTE {
+                // Of several values under one key the last counts.
+                tags.retain(|tag| tag.key != attribute.key);
+                tags.push(attribute);
             }
-            // Of several values under one key the last counts.
-            let Some(value) = own.get(attribute.key) else { continue };
-            if !is_tag && !matches!(value, ValueView::Str(_)) {
-                continue;
-            }
-            let text = span::tag_text(value);
-            tail.note_text(attribute.key, &text);
-            let name = memory.names.number(self.sql, attribute.key)?;
+        }
+        for KeyValue { key, value } in tags {
+            let text = match value {
+                ValueView::Str(text) => Cow::Borrowed(text),
+                // An entity is named by a text, a tag's value may be anything.
+                _ if key == ENTITY_ATTRIBUTE => continue,
+                other => Cow::Owned(span::tag_text(other)),
+            };
+            tail.note_text(key, &text);
+            let name = memory.names.number(self.sql, key)?;
             let value = memory.names.number(self.sql, &text)?;
             self.insert_tag.execute([name, value, time, no])?;
         }
