@@ -13,6 +13,9 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use prost::Message as _;
 use scouter::Scouter;
 use scouter_span::TraceId;
 use scouter_tests::broker::{Broker, Kind};
@@ -266,6 +269,33 @@ fn what_cannot_work_is_told() {
 }
 
 #[test]
+fn records_have_a_queue_of_their_own() {
+    let (broker, directory) = (Broker::start(Kind::RabbitMq), TempDir::new().unwrap());
+    let server = server(&broker, &directory);
+    let record = LogRecord {
+        time_unix_nano: 1_700_000_000_000_000_000,
+        event_name: "scouter.record.custom".to_owned(),
+        ..LogRecord::default()
+    };
+    let scope = ScopeLogs { log_records: vec![record; 3], ..ScopeLogs::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
+    let request = ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let transport = RabbitMq::new(config(&broker)).unwrap();
+    // The same request twice is the same three records.
+    for _ in 0..2 {
+        runtime.block_on(transport.send(Payload::logs(request.clone(), 3))).unwrap();
+    }
+    until("both messages have come", LONG, || {
+        (server.metric("scouter_server_messages_received_total") >= 2).then_some(())
+    });
+    let rabbit = Rabbit::new(&broker);
+    until("the queue is empty", LONG, || (rabbit.waiting("otlp_logs") == 0).then_some(()));
+    until("the records are stored", LONG, || (server.metric("scouter_server_records_stored_total") == 3).then_some(()));
+    runtime.block_on(transport.close()).unwrap();
+}
+
+#[test]
 fn tls_is_spoken_and_checked() {
     let files = TempDir::new().unwrap();
     let authority = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -297,6 +327,8 @@ fn a_broker_short_of_memory_is_waited_for() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let transport = RabbitMq::new(config(&broker).timeout(Duration::from_secs(2))).unwrap();
     let scouter = service("shop", connection(&broker)).start().unwrap();
+    Rabbit::new(&broker).declare(QUEUE, durable(), FieldTable::default());
+    Rabbit::new(&broker).publish(b"\xff", BasicProperties::default());
     let traces = work(&scouter, 10);
     scouter.flush(LONG).unwrap();
     broker.alarm();
@@ -305,12 +337,13 @@ fn a_broker_short_of_memory_is_waited_for() {
     let error = until("messages are not taken", LONG, refused);
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.is_retryable() && error.to_string().contains("low on memory"), "{error}");
-    // Who only reads is not blocked.
+    // Who only reads is not blocked, and a dead letter that cannot be put aside blocks nothing.
     let server = server(&broker, &directory);
     until("all is stored", LONG, || (Reader::new(&server).counts().len() == traces.len()).then_some(()));
     assert_eq!(until("messages are not taken", LONG, refused).kind(), ErrorKind::Timeout);
     broker.calm();
     until("messages are taken again", LONG, || runtime.block_on(transport.send(Payload::logs("", 0))).ok());
+    until("the letter is put aside", LONG, || (server.metric("scouter_server_dead_letters_total") == 1).then_some(()));
     scouter.shutdown(LONG).unwrap();
 }
 
