@@ -1,4 +1,4 @@
-//! A place that only threads attached to the interpreter reach, so that the interpreter's lock is its lock.
+//! Places that only threads attached to the interpreter reach, so that the interpreter's lock is their lock.
 //!
 //! A span is looked at about seven times between `with` and its end. With a mutex of its own in it, an empty `with` takes
 //! 30 ns of 670 more, all of it for a lock that no thread ever waits for. Builds of Python without a global lock get the
@@ -8,6 +8,37 @@
 pub(crate) use global::{Attached, Guard};
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) use own::{Attached, Guard};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// What is made once, by code that may run Python.
+///
+/// Python code may come back for it while it is being made: a signal handler that traces, a collection, a tracing function,
+/// another thread that holds the lock of a module which is imported here. So nobody waits for anybody: whoever finds
+/// nothing makes one, and the first that is ready is everybody's.
+pub(crate) struct Once<T>(PyOnceLock<T>);
+
+impl<T> Once<T> {
+    pub(crate) const fn new() -> Self {
+        Self(PyOnceLock::new())
+    }
+
+    #[inline]
+    pub(crate) fn get_or_try_init(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
+        match self.0.get(py) {
+            Some(made) => Ok(made),
+            None => self.fill(py, make),
+        }
+    }
+
+    #[cold]
+    fn fill(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
+        let made = make()?;
+        // Nothing of Python's runs under its lock.
+        Ok(self.0.get_or_init(py, || made))
+    }
+}
 
 #[cfg(not(Py_GIL_DISABLED))]
 #[expect(unsafe_code, reason = "the compiler does not know that an attached thread is alone")]

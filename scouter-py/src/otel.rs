@@ -1,12 +1,11 @@
 //! The objects of the OpenTelemetry API for Python that the hot path needs, looked up once.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use scouter_span::{SpanContext, SpanKind, StatusCode, TraceFlags, TraceState};
 
 use self::tuple::TupleClass;
-use crate::attached::Attached;
+use crate::attached::{Attached, Once};
 
 /// See the fields. One for the process; OpenTelemetry's API has no second instance either.
 pub(crate) struct Otel {
@@ -39,7 +38,7 @@ pub(crate) struct Otel {
     kinds: [Py<PyAny>; 5],
 }
 
-static OTEL: PyOnceLock<Otel> = PyOnceLock::new();
+static OTEL: Once<Otel> = Once::new();
 
 pub(crate) fn otel(py: Python<'_>) -> PyResult<&'static Otel> {
     OTEL.get_or_try_init(py, || Otel::load(py))

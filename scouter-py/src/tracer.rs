@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PySequence, PyString};
 use scouter_span::{SpanContext, SpanLimits, TraceFlags};
 
 use crate::arguments::{Millis, Name, Time, Truth};
+use crate::attached::Once;
 use crate::context;
 use crate::headers;
 use crate::otel::otel;
@@ -23,7 +23,7 @@ pub(crate) struct Tracer {
     tracer: scouter_span::Tracer,
     state: Arc<State>,
     resource: Py<Resource>,
-    scope: PyOnceLock<Py<Scope>>,
+    scope: Once<Py<Scope>>,
 }
 
 /// The current span on loan: `with` gives the span and leaves it open.
@@ -32,7 +32,7 @@ pub(crate) struct CurrentSpan(Py<PyAny>);
 
 impl Tracer {
     pub(crate) fn new(tracer: scouter_span::Tracer, state: Arc<State>, resource: Py<Resource>) -> Self {
-        Self { tracer, state, resource, scope: PyOnceLock::new() }
+        Self { tracer, state, resource, scope: Once::new() }
     }
 
     #[inline]

@@ -112,7 +112,9 @@ service:
   pipelines:
     traces: {{receivers: [otlp], exporters: [kafka]}}
 """
-    server = Server(tmp_path / "data", 0, "--kafka-brokers", kafka.address, "--kafka-topic", topic)
+    # Tansu lets who joins wait for half of this.
+    quick = ("--kafka-property", "session.timeout.ms=4000", "--kafka-property", "heartbeat.interval.ms=1000")
+    server = Server(tmp_path / "data", 0, "--kafka-brokers", kafka.address, "--kafka-topic", topic, *quick)
     try:
         with collector(program, tmp_path, config):
             provider = TracerProvider(transport_config=HttpConfig(f"http://127.0.0.1:{port}"))

@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from scouter import HttpConfig, MockConfig, NotFoundError, ScouterClient, TraceSpan
@@ -120,6 +122,7 @@ class Receiver:
     """An OTLP/HTTP receiver that keeps what it gets."""
 
     requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    record_requests: list[ExportLogsServiceRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
@@ -139,7 +142,10 @@ class Receiver:
                         body = gzip.decompress(body)
                     receiver.paths.append(self.path)
                     receiver.headers.append({name.lower(): value for name, value in self.headers.items()})
-                    receiver.requests.append(ExportTraceServiceRequest.FromString(body))
+                    if self.path.endswith("/v1/logs"):
+                        receiver.record_requests.append(ExportLogsServiceRequest.FromString(body))
+                    else:
+                        receiver.requests.append(ExportTraceServiceRequest.FromString(body))
                 self.send_response(status)
                 self.send_header("content-type", "application/x-protobuf")
                 self.send_header("content-length", "0")
@@ -163,6 +169,21 @@ class Receiver:
             for scope in resource.scope_spans
             for span in scope.spans
         ]
+
+    @property
+    def records(self) -> list[logs_pb2.LogRecord]:
+        return [
+            record
+            for request in list(self.record_requests)
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The first value of each record."""
+        return [record.body.kvlist_value.values[0].value.int_value for record in self.records]
 
     @property
     def names(self) -> list[str]:
@@ -199,6 +220,7 @@ def run_script(
     return subprocess.run(
         [sys.executable, str(file), *arguments],
         env=clean_environment(**(environment or {})),
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=seconds,

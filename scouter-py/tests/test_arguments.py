@@ -172,7 +172,11 @@ def test_a_bad_endpoint_is_named() -> None:
         ({"attributes": {"service.name": 5}}, ConfigTypeError, "service.name must be a str"),
         ({"resource": 5}, ConfigTypeError, "resource is of type int"),
         ({"span_limits": 5}, ConfigTypeError, "span_limits is of type int"),
-        ({"scouter_queue": object()}, ConfigError, "scouter_queue was given"),
+        (
+            {"scouter_queue": object()},
+            ConfigTypeError,
+            "scouter_queue is of type object: give an object of scouter.queue",
+        ),
         ({"no_such_argument": 1}, TypeError, "no_such_argument"),
     ],
     ids=str,

@@ -11,14 +11,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import SpanProcessor
-from support import Kept, run_script
+from support import Kept
 
 from scouter import MockConfig
 from scouter.tracing import ScouterTracer, TracerProvider
@@ -187,67 +186,6 @@ def test_a_signal_handler_that_traces(kept: Kept) -> None:
     assert all(is_current for is_current, _ in seen)
     names = [span["name"] for span in kept.spans()]
     assert names.count("handler") + sum(kept.tracer.stats()["destinations"]["scouter"]["dropped"].values()) >= 300
-
-
-_AT_EVERY_ALLOCATION = """
-import gc
-import sys
-from contextvars import ContextVar
-
-from opentelemetry import context, trace
-from scouter import MockConfig
-from scouter.tracing import init_tracer
-
-tracer = init_tracer(service_name="test", transport_config=MockConfig())
-others = [ContextVar(str(at)) for at in range(int(sys.argv[1]))]
-for at, other in enumerate(others):
-    other.set([at])
-collections, hoard = 0, []
-
-
-def callback(phase, info):
-    global collections
-    gc.disable()
-    collections += 1
-    with tracer.start_as_current_span("of the callback") as span:
-        assert trace.get_current_span() is span
-        # What was freed a moment ago now belongs to somebody else.
-        hoard.extend(bytes(size) for size in range(0, 480, 8) for _ in range(20))
-
-
-def collect_after(allocations, call, *arguments):
-    keep = [[] for _ in range(5)]
-    gc.set_threshold(gc.get_count()[0] + allocations, 1000, 1000)
-    gc.enable()
-    call(*arguments)
-    gc.disable()
-
-
-gc.disable()
-gc.callbacks.append(callback)
-for allocations in list(range(8)) * 20:
-    gc.collect(0)
-    hoard.clear()
-    span = tracer.start_as_current_span("x")
-    collect_after(allocations, span.__enter__)
-    assert trace.get_current_span() is span
-    collect_after(allocations, span.__exit__, None, None, None)
-    assert (trace.get_current_span(), dict(context.get_current())) == (trace.INVALID_SPAN, {})
-    assert [other.get() for other in others] == [[at] for at in range(len(others))]
-assert collections > 160
-print("held")
-"""
-
-
-@pytest.mark.parametrize("others", [1, 5, 40])
-def test_a_collection_that_traces(tmp_path: Path, others: int) -> None:
-    """Before Python 3.12 a collection may come with any allocation, in the middle of a change of the context too.
-
-    Whatever runs then (a finaliser, a callback, a signal handler that is due) may trace. How the context's map is built
-    depends on how many variables are in it.
-    """
-    ran = run_script(tmp_path, _AT_EVERY_ALLOCATION, str(others))
-    assert (ran.returncode, ran.stdout) == (0, "held\n"), ran.stderr
 
 
 class KeyboardInterrupting:

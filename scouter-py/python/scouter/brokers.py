@@ -37,12 +37,16 @@ class _Broker:
                 object.__setattr__(self, field.name, self._CHECKS[field.name](field.name, value))
         if (getattr(self, "certificate_file", None) is None) != (getattr(self, "key_file", None) is None):
             raise ConfigError("certificate_file and key_file go together: give both, or neither")
+        self._check()
         from ._scouter import _check_transport
 
         try:
             _check_transport(self._transport())
         except ConfigError as error:
             raise ConfigError(f"{type(self).__name__}: {error}") from None
+
+    def _check(self) -> None:
+        """What else cannot work together."""
 
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self))
@@ -143,8 +147,7 @@ class RabbitMQConfig(_Broker):
     certificate_file: str | PathLike[str] | None = None
     key_file: str | PathLike[str] | None = None
 
-    def __post_init__(self) -> None:
-        _Broker.__post_init__(self)
+    def _check(self) -> None:
         if self.tls is False and (self.ca_file or self.certificate_file):
             raise ConfigError("tls is False, but there are PEM files: leave one of the two out")
 

@@ -39,11 +39,18 @@ pub(crate) struct Writer {
     pub(crate) out: Text,
     /// The containers being written, to notice one that holds itself.
     open: Vec<usize>,
+    /// Integers beyond 64 bits become texts of their digits, because OTLP has no number for them.
+    for_otlp: bool,
 }
 
 impl Writer {
     pub(crate) fn new(max_length: usize) -> Self {
-        Self { out: Text::new(max_length), open: Vec::new() }
+        Self { out: Text::new(max_length), open: Vec::new(), for_otlp: false }
+    }
+
+    /// One for what is to be read again, and to travel as OTLP.
+    pub(crate) fn for_otlp(max_length: usize) -> Self {
+        Self { for_otlp: true, ..Self::new(max_length) }
     }
 
     pub(crate) fn finish(self) -> String {
@@ -89,6 +96,8 @@ impl Writer {
             self.out.number(number);
         } else if let Some(shown) = crate::text::too_long(number) {
             self.out.string(&shown);
+        } else if self.for_otlp {
+            self.out.string(&crate::text::of(number));
         } else {
             self.out.push(&crate::text::of(number));
         }

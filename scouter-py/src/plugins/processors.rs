@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 use scouter_span::Ratio;
 
 use super::{Failures, Role};
+use crate::attached::Once;
 use crate::context::variable;
 use crate::span::Span;
 
@@ -33,7 +33,7 @@ struct Link {
 }
 
 /// True in whoever is called from here. Spans made there are not told to processors: that would have no end.
-static CALLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static CALLED: Once<Py<PyAny>> = Once::new();
 
 fn called(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let make = || -> PyResult<_> {

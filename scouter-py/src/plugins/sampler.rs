@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use scouter_span::sampler::{SamplingDecision, SamplingInput, SamplingResult, ShouldSample};
 use scouter_span::{OwnedValue, TraceState};
 
 use super::{Failures, Role};
+use crate::attached::Once;
 use crate::otel::otel;
 use crate::settings;
 
@@ -31,7 +31,7 @@ pub(crate) struct PythonSampler {
 }
 
 /// The members of the SDK's `Decision`: drop, record only, record and sample.
-static DECISIONS: PyOnceLock<Option<[Py<PyAny>; 3]>> = PyOnceLock::new();
+static DECISIONS: Once<Option<[Py<PyAny>; 3]>> = Once::new();
 
 const DECISION_NAMES: [&str; 3] = ["DROP", "RECORD_ONLY", "RECORD_AND_SAMPLE"];
 const DECISION_VALUES: [SamplingDecision; 3] =

@@ -180,8 +180,8 @@ fn eval_of(py: Python<'_>, given: &records::EvalRecord) -> Read<Taken> {
 }
 
 fn plain_context(given: &Bound<'_, PyAny>) -> Read<Taken> {
-    let is_object = given.cast_exact::<PyDict>().is_ok() || matches!(entries(given), Ok(Some(_)));
-    if !is_object {
+    let has_names = || Ok(json::is_model(given)? || json::is_dataclass(given)? || abc::is_mapping(given));
+    if !interrupt::outcome(given.py(), has_names()).unwrap_or(false) {
         return Err(Misfit::new("EvalRecord", "record", "an EvalRecord, or a dict as its context", noun_of(given)));
     }
     let (context, length) = context_of(given)?;
@@ -190,7 +190,7 @@ fn plain_context(given: &Bound<'_, PyAny>) -> Read<Taken> {
 
 /// The context by way of its JSON text, whose writer stops at every cycle, depth and length.
 fn context_of(given: &Bound<'_, PyAny>) -> Read<(Value, usize)> {
-    let mut writer = Writer::new(CONTEXT_LENGTH);
+    let mut writer = Writer::for_otlp(CONTEXT_LENGTH);
     writer.value(given);
     if writer.out.is_full() {
         return Err(Misfit::new("EvalRecord", "context", "at most 524288 characters of JSON", "more"));

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 use scouter_span::TraceFlags;
 use scouter_span::view::{SpanView, TraceRequest};
 
 use super::read;
 use super::{Resource, Scope};
+use crate::attached::Once;
 use crate::context::span_context;
 use crate::otel::otel;
 
@@ -21,7 +21,7 @@ pub(crate) struct FinishedSpan {
     scope: Py<Scope>,
     /// Where it is known. OTLP does not carry it, and a parent has its child's flags as a rule.
     parent_flags: Option<TraceFlags>,
-    context: PyOnceLock<Py<PyAny>>,
+    context: Once<Py<PyAny>>,
 }
 
 impl FinishedSpan {
@@ -31,7 +31,7 @@ impl FinishedSpan {
         scope: Py<Scope>,
         parent_flags: Option<TraceFlags>,
     ) -> Self {
-        Self { bytes, resource, scope, parent_flags, context: PyOnceLock::new() }
+        Self { bytes, resource, scope, parent_flags, context: Once::new() }
     }
 
     /// When it ended, in nanoseconds since the Unix epoch.

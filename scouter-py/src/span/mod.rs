@@ -15,14 +15,13 @@ mod records;
 mod state;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use scouter_span::view::SpanView;
 use scouter_span::{SpanContext, SpanKind, TraceFlags};
 
 use crate::arguments::{AttributeName, Length, Text, Time, Truth};
-use crate::attached::{Attached, Guard};
+use crate::attached::{Attached, Guard, Once};
 use crate::otel::otel;
 use crate::tracer::Tracer;
 use crate::{context, interrupt, json, report, text};
@@ -42,7 +41,7 @@ pub(crate) struct Span {
     manner: Manner,
     inner: Attached<Inner>,
     /// The OpenTelemetry `SpanContext`, made when somebody first asks.
-    context: PyOnceLock<Py<PyAny>>,
+    context: Once<Py<PyAny>>,
 }
 
 impl Span {
@@ -84,7 +83,7 @@ impl Span {
             entered_again: Vec::new(),
             baggage,
         });
-        Self { tracer, manner, inner, context: PyOnceLock::new() }
+        Self { tracer, manner, inner, context: Once::new() }
     }
 
     pub(crate) fn tracer(&self) -> &Tracer {
