@@ -67,12 +67,11 @@ class Processes:
         return "\n".join(f"--- {process.name} ---\n{process.output()}" for process in self._all)
 
     def stop(self) -> None:
-        """Asks all of them to end, newest first; ends those that do not."""
+        """Asks them to end, one by one and newest first: each may need those before it. Ends those that do not."""
+        deadline = time.monotonic() + _STOP_SECONDS
         for process in reversed(self._all):
             if process.running.poll() is None:
                 process.running.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in reversed(self._all):
             try:
                 process.running.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
