@@ -18,7 +18,8 @@ use crate::receive::kafka::KafkaFlags;
 use crate::receive::rabbitmq::RabbitMqFlags;
 use crate::server::Server;
 
-/// Receives OpenTelemetry traces over HTTP and gRPC, keeps them, answers queries and shows them on a web page. All on one port.
+/// Receives OpenTelemetry traces and records, keeps them, answers queries and shows them on a web page. All on one port; messages of
+/// Kafka and RabbitMQ are fetched where a broker is named.
 #[derive(Debug, Parser)]
 #[command(name = "scouter-server", version)]
 struct Options {

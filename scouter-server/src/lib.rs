@@ -1,7 +1,8 @@
 //! The other end: receive, store, query, page.
 //!
 //! One process, one port: OTLP over HTTP and over gRPC, the JSON API, the web page, `/metrics` and `/healthz`. A request's
-//! way is receive → ingest → [store](store::Store); it is acknowledged when its spans are durable, and not before.
+//! way is receive → ingest → [store](store::Store); it is acknowledged when its spans or records are durable, and not before. The
+//! messages of a broker go the same way.
 
 mod access;
 mod command;

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
+#[path = "store/said.rs"]
+mod said;
 mod support;
+#[path = "store/traffic.rs"]
+mod traffic;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -100,12 +104,20 @@ async fn it_says_where_it_listens_and_ends_in_order_on_either_signal() {
 #[tokio::test]
 async fn what_was_acknowledged_survives_being_killed_and_is_stored_once() {
     let directory = tempfile::tempdir().unwrap();
+    let record = |n: i64| said::Said { uid: (n % 2 == 0).then(|| n.to_string()), ..said::Said::new(n) };
+    let records = said::said(&(0..40).map(record).collect::<Vec<_>>());
     let batches: Vec<Bytes> = (0..3).map(|_| encode(&request::with_spans(50))).collect();
     for killed in 0..3 {
         let program = Program::in_directory(directory.path());
         for batch in &batches {
             assert_eq!(program.post(batch.clone()).await.status, 200);
         }
+        let answer = program.call(Method::POST, "/v1/logs", &[("content-type", PROTOBUF)], records.clone()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer = program.call(Method::GET, "/api/v1/records", &[], Bytes::new()).await;
+        assert_eq!(answer.json()["items"].as_array().unwrap().len(), 40);
+        let duplicates = program.metric("scouter_server_records_duplicate_total").await;
+        assert_eq!(duplicates, if killed == 0 { "0" } else { "40" });
         let expected = if killed == 0 { ("150", "0") } else { ("0", "150") };
         let stored = program.metric("scouter_server_spans_stored_total").await;
         let duplicates = program.metric("scouter_server_spans_duplicate_total").await;

@@ -123,7 +123,7 @@ impl Census {
 
 impl IngestError {
     /// Whether the same message may be accepted later. What is not is refused for good: a dead letter.
-    #[cfg_attr(not(any(feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
+    #[cfg_attr(not(any(test, feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
     pub(crate) fn is_retryable(&self) -> bool {
         // Whatever a store says of itself may be mended, even damage: that is no reason to throw messages away.
         matches!(self, Self::Store(error) if error.kind() != StoreErrorKind::InvalidRequest)
@@ -182,5 +182,27 @@ impl Ingest {
         });
         joined(task).await.map_err(IngestError::Store)?;
         Ok(census.accepted())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_no_request_is_refused_for_good() {
+        for (kind, is_retryable) in [
+            (StoreErrorKind::Full, true),
+            (StoreErrorKind::Closed, true),
+            (StoreErrorKind::Corrupt, true),
+            (StoreErrorKind::InvalidRequest, false),
+        ] {
+            assert_eq!(IngestError::Store(StoreError::new(kind, "no")).is_retryable(), is_retryable, "{kind:?}");
+        }
+        for signal in [Signal::Traces, Signal::Logs] {
+            let error = IngestError::Malformed(signal, census(signal, &[0x0a, 0xff]).unwrap_err());
+            assert!(!error.is_retryable());
+            assert!(error.to_string().starts_with(&format!("the body is not an {}", signal.request())), "{error}");
+        }
     }
 }
