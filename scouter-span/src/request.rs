@@ -1,4 +1,5 @@
-//! Batches: finished spans behind their resource and scope headers.
+//! Batches: finished spans, or log records, behind their resource and scope headers. Both have the same frame: what is said of
+//! spans here holds for records, and what comes out is an `ExportLogsServiceRequest` then.
 
 use crate::id::TraceId;
 use crate::resource::Resource;
@@ -70,7 +71,8 @@ pub fn spans(concatenated: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     })
 }
 
-/// The trace of one element of [`spans`]. Recording writes it first, so it stands right behind tag and length.
+/// The trace of one element of [`spans`]. Recording writes it first, so it stands right behind tag and length. `None` for a
+/// record of no trace, which begins with its time.
 pub fn trace_id(element: &[u8]) -> Option<TraceId> {
     let span = Reader::new(element).next()?.ok()?.value.bytes()?;
     let id = Reader::new(span).next()?.ok()?.value.bytes()?;

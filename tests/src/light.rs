@@ -32,6 +32,7 @@ pub const BUILDS: &[Build] = &[
     Build { package: "scouter-span", features: "", allowed: &SPAN },
     Build { package: "scouter-span", features: "opentelemetry", allowed: &SPAN_OPENTELEMETRY },
     Build { package: "scouter-propagation", features: "", allowed: &PROPAGATION },
+    Build { package: "scouter-queue", features: "", allowed: &QUEUE },
     Build { package: "scouter-transport", features: "", allowed: &TRANSPORT },
 ];
 
@@ -39,6 +40,8 @@ const SPAN: [&str; 11] = joined(THISERROR, RANDOM);
 const SPAN_OPENTELEMETRY: [&str; 15] =
     joined(SPAN, ["futures-core", "futures-sink", "opentelemetry", "pin-project-lite"]);
 const PROPAGATION: [&str; 12] = joined(SPAN, ["percent-encoding"]);
+// Profiles are JSON, read strictly, and so are the contexts of records.
+const QUEUE: [&str; 18] = joined(SPAN, ["itoa", "memchr", "serde", "serde_core", "serde_derive", "serde_json", "zmij"]);
 const TRANSPORT: [&str; 12] = joined(
     MACROS,
     // The bytes sent, the spread of retries, and the clock and tasks of the runtime that the caller brings.

@@ -92,12 +92,12 @@ fn body(out: &mut Vec<u8>, record: &Record) {
                     FeatureValue::Text(text) => Value::Str(text),
                     FeatureValue::Bool(value) => Value::Bool(*value),
                 };
-                nested(out, list::VALUES, |out| write_key_value(out, &feature.name, value, WHOLE));
+                write_attribute(out, list::VALUES, &feature.name, value, WHOLE);
             }
         }),
         Record::Metrics(metrics) => nested(out, any_value::KVLIST, |out| {
             for metric in &metrics.0 {
-                nested(out, list::VALUES, |out| write_key_value(out, &metric.name, Value::F64(metric.value), WHOLE));
+                write_attribute(out, list::VALUES, &metric.name, Value::F64(metric.value), WHOLE);
             }
         }),
     }

@@ -145,7 +145,7 @@ impl Settings {
     /// Keeps this part of the traces that begin here, for all destinations. Stands above the ratio of a single destination.
     pub fn sample_ratio(&mut self, ratio: Ratio) {
         self.sampler = Sampler::ratio(ratio);
-        for collector in &mut self.collectors {
+        for collector in self.collectors.iter_mut().chain(&mut self.record_collectors) {
             collector.sample_ratio = Ratio::ALL;
         }
     }
@@ -200,10 +200,11 @@ mod tests {
 
     #[test]
     fn a_ratio_for_all_stands_above_that_of_one() {
-        let mut read = settings(&[("OTEL_TRACES_EXPORTER", "console")]);
+        let mut read = settings(&[("OTEL_TRACES_EXPORTER", "console"), ("OTEL_LOGS_EXPORTER", "console")]);
         read.collectors[0].sample_ratio = Ratio::new(0.5).unwrap();
+        read.record_collectors[0].sample_ratio = Ratio::new(0.5).unwrap();
         read.sample_ratio(Ratio::new(0.25).unwrap());
-        assert!(read.collectors[0].sample_ratio.is_all());
+        assert!(read.collectors[0].sample_ratio.is_all() && read.record_collectors[0].sample_ratio.is_all());
         assert_eq!(read.sampler, Sampler::ratio(Ratio::new(0.25).unwrap()));
     }
 
