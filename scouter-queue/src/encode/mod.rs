@@ -4,9 +4,7 @@ mod uid;
 
 use scouter_span::view::Severity;
 use scouter_span::wire::field::{any_value, key_value, list, log_record, scope_logs};
-use scouter_span::wire::{
-    fixed32, fixed64, len_delimited, nested, uint, write_attribute, write_key_value, write_value,
-};
+use scouter_span::wire::{fixed32, fixed64, len_delimited, nested, uint, write_attribute, write_value};
 use scouter_span::{SpanContext, Value};
 use serde_json::Value as Json;
 
