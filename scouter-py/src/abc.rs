@@ -1,9 +1,9 @@
 //! The abstract kinds of containers. Asking an object for its kind may run its own code; what that raises means "no".
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::attached::Once;
 use crate::interrupt;
 
 struct Kinds {
@@ -13,7 +13,7 @@ struct Kinds {
     view: Py<PyAny>,
 }
 
-static KINDS: PyOnceLock<Kinds> = PyOnceLock::new();
+static KINDS: Once<Kinds> = Once::new();
 
 fn is(value: &Bound<'_, PyAny>, kind: impl FnOnce(&Kinds) -> &Py<PyAny>) -> bool {
     let py = value.py();

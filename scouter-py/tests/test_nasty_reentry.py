@@ -79,6 +79,10 @@ from scouter import MockConfig
 from scouter.tracing import TracerProvider
 
 
+class Odd:
+    pass
+
+
 imported, outer, real = [], [], builtins.__import__
 
 
@@ -87,6 +91,8 @@ def work():
         outer.append(span)
         for seen in outer[:1] + [span]:
             seen.get_span_context(), seen.instrumentation_scope, seen.resource, seen.attributes
+            seen.set_attribute("a", Odd())
+            seen.set_input([Odd()])
         assert trace.get_current_span() is span
 
 

@@ -1,13 +1,13 @@
 //! The kinds of objects that JSON does not know.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PySlice, PyString, PyTuple,
     PyType,
 };
 
 use super::Writer;
+use crate::attached::Once;
 use crate::{abc, interrupt, text};
 
 /// Types of the standard library, looked up once.
@@ -19,7 +19,7 @@ struct Types {
     text: Vec<Py<PyType>>,
 }
 
-static TYPES: PyOnceLock<Types> = PyOnceLock::new();
+static TYPES: Once<Types> = Once::new();
 
 fn types(py: Python<'_>) -> PyResult<&'static Types> {
     TYPES.get_or_try_init(py, || {
