@@ -62,15 +62,15 @@ pub async fn unavailability_passes(far_end: &dyn FarEnd) {
 ///
 /// When it is not so.
 pub async fn hanging_ends_in_timeout(far_end: &dyn FarEnd) {
-    const LIMIT: Duration = Duration::from_secs(1);
-    let transport = far_end.transport(LIMIT);
+    let limit = far_end.short_timeout();
+    let transport = far_end.transport(limit);
     far_end.behave(Behaviour::Hang);
     let begun = Instant::now();
     let error = failure(&*transport).await;
     let elapsed = begun.elapsed();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.is_retryable(), "a timeout must be retryable: {error}");
-    assert!(elapsed >= LIMIT && elapsed < LIMIT * 10, "gave up after {elapsed:?} instead of {LIMIT:?}");
+    assert!(elapsed >= limit && elapsed < limit * 10, "gave up after {elapsed:?} instead of {limit:?}");
     assert!(far_end.arrived().len() <= 1, "the payload was sent more than once");
     passes(far_end, &*transport, "after a timeout").await;
 }
@@ -107,7 +107,7 @@ pub async fn restart_is_survived(far_end: &dyn FarEnd) {
 ///
 /// When one does.
 pub async fn credentials_stay_secret(far_end: &dyn FarEnd) {
-    let transport = far_end.transport(Duration::from_secs(1));
+    let transport = far_end.transport(far_end.short_timeout());
     let mut texts = vec![format!("{transport:?}")];
     for behaviour in [Behaviour::Refuse, Behaviour::TooLarge, Behaviour::Unavailable(Duration::ZERO), Behaviour::Hang] {
         far_end.behave(behaviour);

@@ -66,6 +66,11 @@ pub trait FarEnd: Debug + Send + Sync {
         true
     }
 
+    /// A short timeout that is still long enough for the first send of a new transport.
+    fn short_timeout(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// The credentials that the transports of [`transport`](Self::transport) hold, as texts that must not show.
     fn secrets(&self) -> Vec<String>;
 

@@ -51,6 +51,8 @@ pub(super) struct News {
 struct Trouble {
     /// What the producer complained of last, and with which code.
     last: Option<(Code, String)>,
+    /// The last line about a broker: what is not told as an error, such as a connection that was closed early.
+    line: Option<String>,
     down_since: Option<Instant>,
 }
 
@@ -168,7 +170,16 @@ impl News {
     /// What the producer complained of last.
     pub(super) fn last(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.last.as_ref().map(|(_, reason)| reason.clone())
+        trouble.last.as_ref().map(|(_, reason)| reason.clone()).or_else(|| trouble.line.clone())
+    }
+
+    fn logged(&self, line: &str) {
+        let line = line.split_once("]: ").map_or(line, |(_thread, line)| line);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // Which protocol a broker wants is guessed once; what follows is the same connection that breaks again.
+        if !trouble.line.as_ref().is_some_and(|line| line.contains("security.protocol")) {
+            trouble.line = Some(line.to_owned());
+        }
     }
 
     fn left(&self) {
@@ -193,7 +204,8 @@ impl News {
                 if since.elapsed() < PATIENCE {
                     return;
                 }
-                let (code, reason) = trouble.last.clone().unwrap_or_else(|| (code, reason.to_owned()));
+                let said = trouble.line.clone().unwrap_or_else(|| reason.to_owned());
+                let (code, reason) = trouble.last.clone().unwrap_or((code, said));
                 drop(trouble);
                 let code = if code == Code::SSL { code } else { Code::AllBrokersDown };
                 self.give_up(failure::error(code, "", &reason));
@@ -219,6 +231,9 @@ impl ClientContext for Ear {
             }
             // Brokers that come and go are told by errors of sends.
             _ => tracing::debug!(target: "scouter_transport::kafka", facility, "{line}"),
+        }
+        if matches!(facility, "FAIL" | "ERROR") {
+            self.0.logged(line);
         }
     }
 

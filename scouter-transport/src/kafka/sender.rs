@@ -89,10 +89,24 @@ impl Kafka {
             biased;
             outcome = delivery.settled() => match outcome {
                 Outcome::Delivered(receipt) => Ok(receipt),
-                Outcome::Failed(error) => Err(error),
+                Outcome::Failed(error) => {
+                    if error.kind() == ErrorKind::Refused {
+                        self.retire(&link).await;
+                    }
+                    Err(error)
+                }
                 Outcome::Lost => Err(news.broken().await),
             },
             why = news.broken() => Err(why),
+        }
+    }
+
+    /// Sends that use the link go on with it; the next one makes another. librdkafka remembers for minutes that a topic is
+    /// not there or not for this user, which may be mended sooner.
+    async fn retire(&self, link: &Arc<Link>) {
+        let mut place = self.link.lock().await;
+        if place.as_ref().is_some_and(|held| Arc::ptr_eq(held, link)) {
+            *place = None;
         }
     }
 
