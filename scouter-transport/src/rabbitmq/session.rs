@@ -26,7 +26,7 @@ use crate::tls::Fallback;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The largest frame that is asked for. The library keeps 64 of them for each connection.
-const FRAME_MAX: u32 = 32 * 1024;
+const FRAME_MAX: u32 = 128 * 1024;
 
 /// Whether the broker takes messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
