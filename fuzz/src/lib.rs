@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod input;
+mod kafka;
 mod otlp;
 mod propagation;
 mod records;
 
 pub use input::Inputs;
+pub use kafka::kafka_split;
 pub use otlp::otlp_request;
 pub use propagation::{baggage, ot_entry, traceparent, tracestate};
 pub use records::{logs_request, profile, record};
@@ -91,5 +93,14 @@ pub const TARGETS: &[Target] = &[
         run: record,
         seeds: &[br#"{"question":"why?","parts":[1,null,{"deep":[true,-0.5]}],"big":18446744073709551615}"#],
         words: &[b"{", b"}", b"[", b"]", b",", b"\"k\":", b"null", b"1e300", b"-1", b"9223372036854775808", b"\\ud83d\\ude00", b"[[[["],
+    },
+    Target {
+        name: "kafka_split",
+        run: kafka_split,
+        seeds: &[
+            include_bytes!("../seeds/otlp_request"),
+            b"\x0a\x26\x12\x24\x12\x22\x4a\x10aaaaaaaaaaaaaaaa\x2a\x04\x0a\x02hi\x10\x09\x62\x04name\x45\x01\x00\x00\x00",
+        ],
+        words: &[b"\x0a", b"\x12", b"\x0a\x10aaaaaaaaaaaaaaaa", b"\x0a\x10bbbbbbbbbbbbbbbb", b"\x4a\x10cccccccccccccccc", b"\x80\x80\x01", b"\x0b", b"\xff"],
     },
 ];
