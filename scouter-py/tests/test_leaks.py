@@ -101,8 +101,30 @@ def turn():
             span.get_span_context()
             span.set_input([at])
 """,
+    "records": """
+from scouter.queue import AgentProfile, CustomProfile, EvalRecord, Feature, Metrics, ScouterQueue
+profiles = [CustomProfile("s", "m", "1", ["x"]), AgentProfile("s", "a", "1", [{"id": "t"}])]
+queue = ScouterQueue.from_profile(profiles, config)
+tracer.set_scouter_queue(queue)
+def turn():
+    for at in range(10):
+        with tracer.start_as_current_span("x") as span:
+            span.insert_queue_item("m", Metrics({"x": at}))
+            queue["a"].insert(EvalRecord({"at": [at]}, id=at, tags={"a": "b"}))
+            queue["m"].insert({"x": "does not fit"})
+            context = {}
+            context["own"] = [EvalRecord(context), Feature("a", context)]
+            queue["a"].insert(context)
+    queue.flush(10)
+    config.clear()
+""",
 }
-SPANS = {"exceptions": 40_000, "decorators made anew": 10_000, "links, headers and remote parents": 40_000}
+SPANS = {
+    "exceptions": 40_000,
+    "decorators made anew": 10_000,
+    "links, headers and remote parents": 40_000,
+    "records": 40_000,
+}
 SPANS |= {name: (600_000 - sum(SPANS.values())) // (len(TURNS) - len(SPANS)) for name in TURNS if name not in SPANS}
 
 SCRIPT = """
