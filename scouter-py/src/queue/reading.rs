@@ -39,6 +39,9 @@ impl Misfit {
 
 type Read<T> = Result<T, Misfit>;
 
+/// Names and values, in the order in which they were given.
+type Entries<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+
 /// A record, and about how much text it is.
 pub(super) struct Taken {
     pub(super) record: Record,
@@ -89,7 +92,7 @@ fn several<'py, T: PyTypeInfo>(
     given: &Bound<'py, PyAny>,
     noun: &'static str,
     expected: &'static str,
-) -> Read<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+) -> Read<Entries<'py>> {
     let py = given.py();
     let read = entries(given).and_then(|entries| match entries {
         Some(entries) => Ok(Some(entries)),
@@ -115,7 +118,7 @@ fn several<'py, T: PyTypeInfo>(
 }
 
 /// The names and values of a mapping, a pydantic model, or a dataclass; nothing for anything else.
-pub(super) fn entries<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>> {
+pub(super) fn entries<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Entries<'py>>> {
     let py = given.py();
     if let Ok(entries) = given.cast_exact::<PyDict>() {
         return Ok(Some(entries.iter().collect()));
