@@ -38,10 +38,11 @@ def main() -> int:
         return 2
     processes.build()
     results: Results = {(row, peer): Result() for row in rows for peer in row.peers}
-    with processes.sink() as sink:
+    with processes.sink() as sink, processes.brokers(rows) as brokers:
         for turn in range(rounds):
             for (row, peer), result in results.items():
-                measure(row, peer, result, row.n // 10 if options.quick else row.n, sink, f"{turn + 1}/{rounds}")
+                n = row.n // 10 if options.quick else row.n
+                measure(row, peer, result, n, sink, brokers.get(row.broker), f"{turn + 1}/{rounds}")
     valgrind = shutil.which("valgrind") is not None
     print("counting instructions" if valgrind else "valgrind is not installed: no instruction counts", flush=True)
     for (row, peer), result in results.items():
@@ -56,12 +57,14 @@ def main() -> int:
     return 1 if any(peer.startswith(OURS) for _, peer in missing) else 0
 
 
-def measure(row: Row, peer: str, result: Result, n: int, sink: processes.Sink, turn: str) -> None:
+def measure(
+    row: Row, peer: str, result: Result, n: int, sink: processes.Sink, broker: processes.Broker | None, turn: str
+) -> None:
     """One figure; a peer that failed once is not asked again."""
     if result.failure is not None:
         return
     try:
-        answer = processes.run(row, peer, n, sink)
+        answer = processes.run(row, peer, n, sink, broker)
     except processes.Failed as failure:
         result.failure = str(failure)
         print(f"{turn} {row.language}:{row.name} {peer}: {failure}", flush=True)

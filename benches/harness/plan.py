@@ -21,6 +21,8 @@ class Row:
     target: float  # in that unit: at most, for a rate at least
     sends: bool = False  # spans go to the sink, so that received and lost are known
     counted: bool = False  # instructions are counted under valgrind
+    broker: str = ""  # which kind of broker it needs: "kafka" or "rabbitmq"
+    share: bool = False  # the target is that much of the first peer's figure, and no figure of its own
 
     @property
     def higher_is_better(self) -> bool:
@@ -53,6 +55,11 @@ def python(
 ) -> Row:
     """A row of the Python program about what the caller pays."""
     return Row("python", name, title, (OURS, *peers), n, "caller_ns", "µs", target)
+
+
+def broker(name: str, title: str, peer: str) -> Row:
+    """A row about a transport and the bare client underneath: nine tenths of its throughput are wanted."""
+    return Row("rust", name, title, (OURS, peer), 400_000, "rate", "M/s", 0.9, broker=name, share=True)
 
 
 ROWS = (
@@ -98,6 +105,8 @@ ROWS = (
         figure="process_ns",
         sends=True,
     ),
+    broker("kafka", "Spans into Kafka, a message for each trace of 20, all acknowledged", "rdkafka"),
+    broker("rabbitmq", "Spans into RabbitMQ, a persistent message for 2000, all confirmed", "lapin"),
     python("empty", "`with start_as_current_span`, nothing inside", 0.7, 20_000),
     python("attributes", "10 attributes and 1 event", 1.7, 20_000),
     python("unsampled", "Not sampled", 0.4, 50_000),

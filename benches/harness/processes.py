@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ PEERS_VENV = TARGET / "venv-peers"
 PEERS_REQUIREMENTS = ROOT / "benches/python/requirements-peers.txt"
 # One process may take this long, in seconds; it is then ended and its figure is missing.
 PATIENCE = 300
+BROKER = str(ROOT / "scripts/broker.py")
 
 
 class Failed(Exception):
@@ -58,6 +59,42 @@ def build() -> None:
         stamp.touch()
 
 
+class Broker:
+    """A running broker."""
+
+    def __init__(self, kind: str) -> None:
+        """Starts it; where Apache Kafka cannot be had, Tansu stands for Kafka."""
+        available = subprocess.run([sys.executable, BROKER, "available", "kafka"], check=False)
+        if kind == "kafka" and available.returncode != 0:
+            kind = "tansu"
+        words = [sys.executable, BROKER, "run", kind, "--topic", "otlp_spans"]
+        self._script = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._script.stdout is not None
+        line = self._script.stdout.readline()
+        if not line:
+            raise SystemExit(f"no {kind}: see above for the reason")
+        about = json.loads(line)
+        parts = [about["host"], str(about["port"]), about.get("username"), about.get("password")]
+        self.address = ":".join(filter(None, parts))
+
+    def close(self) -> None:
+        """Ends it."""
+        self._script.communicate()
+
+
+@contextmanager
+def brokers(rows: Iterable[Row]) -> Iterator[dict[str, Broker]]:
+    """Runs the brokers that the rows need for the length of the block."""
+    running: dict[str, Broker] = {}
+    try:
+        for kind in sorted({row.broker for row in rows if row.broker}):
+            running[kind] = Broker(kind)
+        yield running
+    finally:
+        for broker in running.values():
+            broker.close()
+
+
 @contextmanager
 def sink() -> Iterator[Sink]:
     """Runs the sink for the length of the block."""
@@ -69,14 +106,14 @@ def sink() -> Iterator[Sink]:
         process.communicate()  # ends its standard input and takes its last words
 
 
-def run(row: Row, peer: str, n: int, sink: Sink) -> dict[str, Any]:
+def run(row: Row, peer: str, n: int, sink: Sink, broker: Broker | None = None) -> dict[str, Any]:
     """The figures of one fresh process, with what the sink received of it.
 
     Raises:
         Failed: the process ended without figures, or not in time.
     """
     before = sink.spans()
-    answer = answer_of(command(row, peer, n, sink.endpoint))
+    answer = answer_of(command(row, peer, n, broker.address if broker else sink.endpoint))
     if row.sends:
         answer["received"] = sink.spans() - before
     return answer

@@ -63,6 +63,7 @@ def table(rows: list[Row], results: Results) -> str:
     lines.append("|---|---|---:|---:|---:|---:|---:|")
     for row in rows:
         own = results[row, row.peers[0]].figure(row)
+        target, wanted = goal(row, results)
         for peer in row.peers:
             result = results[row, peer]
             figure = result.figure(row)
@@ -71,13 +72,23 @@ def table(rows: list[Row], results: Results) -> str:
                 row.title if first else "",
                 f"**{peer}**" if first else peer,
                 f"{number(figure)} {row.unit}" if figure is not None else f"none: {result.failure}",
-                f"{'≥' if row.higher_is_better else '≤'} {row.target:g} {row.unit}" if first else "",
-                f"{figure / row.target:.2f}" if first and figure is not None else "",
+                target if first else "",
+                f"{figure / wanted:.2f}" if first and figure is not None and wanted else "",
                 "" if first else ratio(row, own, figure),
                 f"{result.instructions:,.0f}" if result.instructions is not None else "",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def goal(row: Row, results: Results) -> tuple[str, float | None]:
+    """What the row is to reach, in words and in its unit."""
+    sign = "≥" if row.higher_is_better else "≤"
+    if not row.share:
+        return f"{sign} {row.target:g} {row.unit}", row.target
+    peer = row.peers[1]
+    theirs = results[row, peer].figure(row)
+    return f"{sign} {row.target:.0%} of {peer}", theirs and theirs * row.target
 
 
 def delivery(rows: list[Row], results: Results) -> str:

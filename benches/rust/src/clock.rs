@@ -34,6 +34,16 @@ pub fn measure<T>(n: u64, mut operation: impl FnMut(u64) -> T, finish: impl FnOn
     Figures { caller_ns: each(caller), process_ns: each(process), wall_ns: wall as f64 / n as f64, made: n + warm_up }
 }
 
+/// Does something once that is `n` operations, and measures it. All of it counts, whatever thread did it.
+pub fn measure_once(n: u64, work: impl FnOnce()) -> Figures {
+    let (wall, process, caller) = (Instant::now(), process_ns(), thread_ns());
+    work();
+    let (caller, process) = (thread_ns() - caller, process_ns() - process);
+    let wall = wall.elapsed().as_nanos();
+    let each = |total: u64| total as f64 / n as f64;
+    Figures { caller_ns: each(caller), process_ns: each(process), wall_ns: wall as f64 / n as f64, made: n }
+}
+
 /// The operations that count. callgrind is told this name, so it stays a function of its own.
 #[inline(never)]
 fn counted_loop<T>(n: u64, operation: &mut impl FnMut(u64) -> T) {

@@ -4,8 +4,9 @@
 //! rows ROW PEER N [ENDPOINT]
 //! ```
 //!
-//! `ENDPOINT` is the sink's address, such as `http://127.0.0.1:4318`, for rows that send.
+//! `ENDPOINT` is the sink's address, such as `http://127.0.0.1:4318`, or the broker's, for rows that send.
 
+mod brokers;
 mod fastrace;
 mod opentelemetry;
 mod ours;
@@ -31,6 +32,10 @@ enum Row {
     Second,
     /// The same as `Pipeline`, compressed.
     Gzip,
+    /// Batches of spans into Kafka, a message for each trace, until all were acknowledged.
+    Kafka,
+    /// Batches of spans into a queue of RabbitMQ, until all were confirmed.
+    RabbitMq,
 }
 
 impl Row {
@@ -43,6 +48,8 @@ impl Row {
             "pipeline" => Self::Pipeline,
             "second" => Self::Second,
             "gzip" => Self::Gzip,
+            "kafka" => Self::Kafka,
+            "rabbitmq" => Self::RabbitMq,
             _ => return None,
         })
     }
@@ -57,16 +64,22 @@ fn main() -> ExitCode {
         _ => return complain("usage: rows ROW PEER N [ENDPOINT]"),
     };
     let (Some(row_kind), Ok(count)) = (Row::named(row), n.parse::<u64>()) else {
-        return complain("ROW is span, unsampled, parse, format, pipeline, second or gzip; N is a number");
+        return complain(
+            "ROW is span, unsampled, parse, format, pipeline, second, gzip, kafka or rabbitmq; N is a number",
+        );
     };
     let figures = match peer {
+        "ours" | "rdkafka" | "lapin" if matches!(row_kind, Row::Kafka | Row::RabbitMq) => {
+            let figures = brokers::run(row_kind, peer, count, endpoint);
+            brokers::tidy(row_kind, endpoint).and(figures)
+        }
         "ours" => ours::run(row_kind, count, endpoint),
         "ours-api" => ours::run_through_api(row_kind, count),
         // What the rows about more than the plain pipeline are compared with.
         "ours-plain" => ours::run(Row::Pipeline, count, endpoint),
         "opentelemetry" => opentelemetry::run(row_kind, count, endpoint),
         "fastrace" => fastrace::run(row_kind, count),
-        _ => return complain("PEER is ours, ours-api, ours-plain, opentelemetry or fastrace"),
+        _ => return complain("PEER is ours, ours-api, ours-plain, opentelemetry, fastrace, rdkafka or lapin"),
     };
     match figures {
         Ok(figures) => {

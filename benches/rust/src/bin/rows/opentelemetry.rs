@@ -67,7 +67,7 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             let tracer = provider.tracer("benches");
             measure(n, |_| record(&tracer), || flush(&provider))
         }
-        Row::Second | Row::Gzip => return no_such_row(row, "opentelemetry"),
+        Row::Second | Row::Gzip | Row::Kafka | Row::RabbitMq => return no_such_row(row, "opentelemetry"),
     })
 }
 

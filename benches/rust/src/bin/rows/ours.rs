@@ -112,6 +112,7 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             let program = Program::sending(&["sink"], endpoint, Compression::Gzip)?;
             measure(n, |_| record(&program.tracer), || program.flush())
         }
+        Row::Kafka | Row::RabbitMq => return no_such_row(row, "ours"),
     })
 }
 
