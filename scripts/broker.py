@@ -20,10 +20,12 @@ standard input and answers each with one line of JSON, `{"ok": "kill"}` or `{"er
     resume    the end of a pause (SIGCONT)         topic NAME [PARTITIONS]  make a topic (Kafka, Tansu)
     alarm     RabbitMQ is out of memory: it        calm      the end of the alarm
               blocks who publishes
+    control ARGUMENTS...                           run rabbitmqctl with these (RabbitMQ)
 
-At the end of its input (with `--stay` it reads none), on SIGTERM, and when it is killed itself, everything that it started ends too. What it fetches
-is kept in `${XDG_CACHE_HOME:-~/.cache}/scouter/brokers`. Needs nothing but Python 3.10 and, by broker: Debian or an
-installed rabbitmq-server; pip; Java 17 and Maven.
+At the end of its input (with `--stay` it reads none), on SIGTERM, and when it is killed itself, everything that it
+started ends too. Without `--data` the data go with it; what one that was killed left is removed by the next. What it
+fetches is kept in `${XDG_CACHE_HOME:-~/.cache}/scouter/brokers`. Needs nothing but Python 3.10 and, by broker: Debian or
+an installed rabbitmq-server; pip; Java 17 and Maven.
 """
 
 from __future__ import annotations

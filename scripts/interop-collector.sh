@@ -50,7 +50,8 @@ if [ ! -x "$program" ]; then
         printf 'providers:\n  - gomod: %s v%s\n' "$own/confmap/provider/fileprovider" "$provider_version"
         printf 'conf_resolver:\n  default_uri_scheme: file\n'
     } >"$folder/build.yaml"
-    if ! (cd "$folder" && go run "$own/cmd/builder@v$version" --config build.yaml) >"$folder/log" 2>&1; then
+    # The builder makes folders that it does not use where temporary files go.
+    if ! (cd "$folder" && TMPDIR=$folder go run "$own/cmd/builder@v$version" --config build.yaml) >"$folder/log" 2>&1; then
         cat "$folder/log" >&2
         exit 1
     fi

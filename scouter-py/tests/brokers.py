@@ -39,7 +39,7 @@ class Broker:
         return f"{self.host}:{self.port}"
 
     def order(self, order: str) -> None:
-        """`kill`, `stop`, `start`, `pause`, `resume`, `topic NAME [PARTITIONS]`, `alarm`, `calm`; returns when done."""
+        """`kill`, `stop`, `start`, `pause`, `resume`, `topic NAME [PARTITIONS]`, `alarm`, `calm`, `control ARGUMENTS`; returns when done."""
         assert self._script.stdin is not None
         self._script.stdin.write(f"{order}\n")
         self._script.stdin.flush()

@@ -37,12 +37,17 @@ def provide(name: str, seconds: int, make: Callable[[Path], None]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Tests start side by side; the first one fetches, the others wait.
         if place.is_dir():
             return place
+        for left in root().glob(".making-*"):  # By one that was killed: he who has the lock is alone.
+            shutil.rmtree(left, ignore_errors=True)
         say(f"fetching {name} into {root()} (about {seconds} s, once)")
         started = time.monotonic()
         folder = Path(tempfile.mkdtemp(dir=root(), prefix=".making-"))
         try:
             make(folder)
             folder.rename(place)
+        except Unavailable as error:
+            way_out = "this needs the network once; `make brokers` tries it again"
+            raise Unavailable(f"{name} cannot be fetched ({way_out}): {error}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         say(f"fetched {name} in {time.monotonic() - started:.0f} s")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from brokers import cache, kafka, rabbitmq, tansu
+from brokers import cache, folders, kafka, rabbitmq, tansu
 from brokers.kafka import Kafka
 from brokers.options import Options
 from brokers.process import HOST, Failed, Process, free_port
@@ -105,11 +103,8 @@ def _data(asked: Path | None) -> Iterator[Path]:
         asked.mkdir(parents=True, exist_ok=True)
         yield asked.resolve()
         return
-    folder = Path(tempfile.mkdtemp(prefix="scouter-broker-"))
-    try:
+    with folders.own() as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Session:
@@ -162,6 +157,8 @@ class Session:
                 self.broker.topic(name, int(partitions[0]) if partitions else self.options.partitions)
             case ["alarm" | "calm"] if isinstance(self.broker, RabbitMq):
                 self.broker.alarm(words == ["alarm"])
+            case ["control", *arguments] if isinstance(self.broker, RabbitMq):
+                self.broker.control(*arguments)
             case _:
                 raise Failed(f"{self.kind} does not know this")
 

