@@ -3,7 +3,8 @@
     run.py [--rounds 5] [--only WORD] [--quick] [--out FILE]
 
 Rounds are interleaved: the first round runs every row for every peer, then the second does, so that a busy minute of
-the machine falls on all alike.
+the machine falls on all alike. Every other round goes backwards, so that nobody always comes first. Brokers are warmed up
+by a round that does not count.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ def main() -> int:
     processes.build()
     results: Results = {(row, peer): Result() for row in rows for peer in row.peers}
     with processes.sink() as sink, processes.brokers(rows) as brokers:
+        for row, peer in results:
+            if row.broker and not options.quick:
+                measure(row, peer, Result(), row.n, sink, brokers[row.broker], "warm-up")
         for turn in range(rounds):
-            for (row, peer), result in results.items():
+            for (row, peer), result in list(results.items())[:: -1 if turn % 2 else 1]:
                 n = row.n // 10 if options.quick else row.n
                 measure(row, peer, result, n, sink, brokers.get(row.broker), f"{turn + 1}/{rounds}")
     valgrind = shutil.which("valgrind") is not None

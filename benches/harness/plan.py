@@ -59,7 +59,7 @@ def python(
 
 def broker(name: str, title: str, peer: str) -> Row:
     """A row about a transport and the bare client underneath: nine tenths of its throughput are wanted."""
-    return Row("rust", name, title, (OURS, peer), 400_000, "rate", "M/s", 0.9, broker=name, share=True)
+    return Row("rust", name, title, (OURS, peer), 1_000_000, "rate", "M/s", 0.9, broker=name, share=True)
 
 
 ROWS = (

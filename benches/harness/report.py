@@ -31,6 +31,15 @@ class Result:
         return statistics.median(values) if values else None
 
 
+# What the rows about brokers measure.
+BROKERS = (
+    "Whole batches of 2000 spans (100 traces of 20) through the transport, against the client library underneath that is "
+    "handed the same messages ready made: the same bytes, settings and broker, four batches under way at a time, every "
+    "message acknowledged (Kafka: all replicas, idempotent producer; RabbitMQ: publisher confirm of a persistent message in "
+    "a durable queue). Time on the wall of a fresh process that has sent a tenth before; the broker was warmed up by a "
+    "round that does not count, and every other round goes backwards. Broker and sender share the machine.\n"
+)
+
 Results = dict[tuple[Row, str], Result]
 
 
@@ -42,7 +51,7 @@ def page(results: Results, rounds: int, *, valgrind: bool) -> str:
         f"{rounds} fresh processes, rounds interleaved over all rows and peers. Figures are processor time for each "
         "operation, of the calling thread or, for whole processes, of all threads until everything was answered. "
         "Compare figures within one run only: *times ours* is the peer's figure over ours, above 1 means that ours is "
-        "better.\n"
+        "better. Rows in M/s are throughput by time on the wall, and there a share above 1 of the target is the better.\n"
     )
     parts = ["# Results\n", introduction, f"Machine: {machine()}.\n"]
     if not valgrind:
@@ -54,6 +63,9 @@ def page(results: Results, rounds: int, *, valgrind: bool) -> str:
     sending = [row for row in rows if row.sends]
     if sending:
         parts += ["## Delivery and memory of the whole processes\n", delivery(sending, results)]
+    through = [row for row in rows if row.broker]
+    if through:
+        parts += ["## Into brokers\n", BROKERS, broker_table(through, results)]
     return "\n".join(parts)
 
 
@@ -106,6 +118,25 @@ def delivery(rows: list[Row], results: Results) -> str:
             cells = [f"{row.language}: {row.name}", peer, f"{made:,.0f}", f"{received:,.0f}", f"{lost:.1%}"]
             cells += [f"{1e9 / wall:,.0f}", f"{peak / 1024:.1f} MiB"]
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def broker_table(rows: list[Row], results: Results) -> str:
+    """Throughput, and what of the processor the sending process took."""
+    lines = [
+        "| row | who | spans/s, each round | median | processor time a span | peak memory |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        for peer in row.peers:
+            result = results[row, peer]
+            rates = [1e9 / answer["wall_ns"] for answer in result.answers]
+            processor, peak = result.median("process_ns"), result.median("peak_kib")
+            if not rates or processor is None or peak is None:
+                continue
+            each = ", ".join(f"{rate / 1e3:,.0f}k" for rate in rates)
+            cells = [row.name, peer, each, f"{statistics.median(rates):,.0f}", f"{processor:,.0f} ns"]
+            lines.append(f"| {' | '.join([*cells, f'{peak / 1024:.1f} MiB'])} |")
     return "\n".join(lines) + "\n"
 
 

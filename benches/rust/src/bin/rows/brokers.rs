@@ -181,10 +181,10 @@ fn confirm(confirmed: &Receiver<usize>) -> Result<(), String> {
 }
 
 fn lapin(broker: &Amqp<'_>, n: u64) -> Result<Figures, String> {
-    let bodies: Vec<Vec<u8>> = (0..BATCHES).map(|at| Batch::new(at).whole()).collect();
+    let bodies: Vec<Bytes> = (0..BATCHES).map(|at| Bytes::from(Batch::new(at).whole())).collect();
     let runtime = runtime()?;
     let channel = runtime.block_on(open(broker)).map_err(text)?;
-    let publish = |body: &Vec<u8>| {
+    let publish = |body: &Bytes| {
         let (channel, body) = (channel.clone(), body.clone());
         async move {
             let properties = BasicProperties::default().with_delivery_mode(2).with_content_type(CONTENT.into());
