@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from support import Kept, Receiver, Server
 
 from scouter import MockConfig
 from scouter.tracing import ScouterInstrumentor, init_tracer, shutdown_tracer
+
+# Shells start what runs in their background with this signal ignored, and programs inherit that. Tests interrupt some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
