@@ -34,6 +34,8 @@ pub(crate) use shared::{Shared, Ticket};
 
 /// How long a pipeline that nobody has shut down goes on when it is dropped.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
+/// What the worker gets less than its caller, at most: time to count what is left, so that the caller can read it at once.
+const RESERVE: Duration = Duration::from_millis(50);
 /// No deadline is further away, so that times can be added without care.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -154,7 +156,8 @@ impl Pipeline {
         let shared = self.process.get()?;
         shared.queue.close();
         let (reply, answer) = sync_channel(1);
-        let deadline = Instant::now() + timeout.min(LONGEST);
+        let timeout = timeout.min(LONGEST);
+        let deadline = Instant::now() + timeout - RESERVE.min(timeout / 5);
         // When nobody listens any more, the answer's other end is gone and the outcome there.
         let _ = shared.commands.send(Command::Shutdown(deadline, reply));
         Some((shared, answer))
