@@ -105,6 +105,7 @@ ROWS = (
         figure="process_ns",
         sends=True,
     ),
+    rust("record", "A record of 5 metrics inserted beside a span", 500, 100_000, ("opentelemetry",)),
     broker("kafka", "Spans into Kafka, a message for each trace of 20, all acknowledged", "rdkafka"),
     broker("rabbitmq", "Spans into RabbitMQ, a persistent message for 2000, all confirmed", "lapin"),
     python("empty", "`with start_as_current_span`, nothing inside", 0.7, 20_000),
@@ -123,6 +124,7 @@ ROWS = (
     ),
     python("inject", "Headers of the current span made", 0.3, 50_000),
     python("extract", "Headers read", 0.3, 50_000, ("opentelemetry-sdk",)),
+    python("record", "A record of 5 metrics inserted beside a span", 3.0, 20_000, ("opentelemetry-sdk",)),
     Row(
         "python",
         "export",

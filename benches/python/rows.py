@@ -41,6 +41,9 @@ ATTRIBUTES: list[tuple[str, str | int | float | bool]] = [
     ("app.cache_hit", True),
 ]
 
+# What a record holds.
+METRICS = {"latency_ms": 12.5, "tokens": 431.0, "cost": 0.0042, "score": 0.87, "attempts": 2.0}
+
 
 def empty(tracer: Tracer, n: int) -> None:
     """Spans with nothing inside."""
@@ -131,11 +134,12 @@ def row(name: str, peer: Peer, n: int, endpoint: str) -> dict[str, Any]:
         "threads": lambda: lambda count: threaded(tracer, count),
         "inject": lambda: repeated(peer.inject()),
         "extract": lambda: repeated(peer.extract()),
+        "record": lambda: repeated(peer.record(METRICS)),
     }
     if name not in runs:
         raise SystemExit(f"no row {name}: there are {', '.join(runs)} and export")
     run = runs[name]()
-    if name == "inject":
+    if name in ("inject", "record"):
         with tracer.start_as_current_span("current"):
             run(n // 10)
             figures = measured(run, n)

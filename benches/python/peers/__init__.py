@@ -35,5 +35,8 @@ class Peer(Protocol):
     def extract(self) -> Callable[[], object]:
         """What reads `HEADERS`."""
 
+    def record(self, metrics: dict[str, float]) -> Callable[[], object]:
+        """What hands over a record of these metrics, beside the current span."""
+
     def finish(self) -> None:
         """Sends what is left and stops."""

@@ -31,6 +31,10 @@ class ScouterMl:
         """There is none."""
         raise NoSuchRow("scouter-ml has no call that reads headers alone")
 
+    def record(self, metrics: dict[str, float]) -> Callable[[], object]:
+        """Not measured."""
+        raise NoSuchRow("no row for records")
+
     def finish(self) -> None:
         """Flushes and stops."""
         shutdown_tracer()

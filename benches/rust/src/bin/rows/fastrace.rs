@@ -35,7 +35,9 @@ pub(crate) fn run(row: Row, n: u64) -> Result<Figures, String> {
             let context = SpanContext::random();
             measure(n, |_| std::hint::black_box(&context).encode_w3c_traceparent(), || {})
         }
-        Row::Pipeline | Row::Second | Row::Gzip | Row::Kafka | Row::RabbitMq => return no_such_row(row, "fastrace"),
+        Row::Pipeline | Row::Second | Row::Gzip | Row::Record | Row::Kafka | Row::RabbitMq => {
+            return no_such_row(row, "fastrace");
+        }
     })
 }
 

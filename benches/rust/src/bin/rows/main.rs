@@ -10,6 +10,7 @@ mod brokers;
 mod fastrace;
 mod opentelemetry;
 mod ours;
+mod records;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Row {
     Second,
     /// The same as `Pipeline`, compressed.
     Gzip,
+    /// A record of five metrics inserted beside a span, and handed over; nothing is sent.
+    Record,
     /// Batches of spans into Kafka, a message for each trace, until all were acknowledged.
     Kafka,
     /// Batches of spans into a queue of RabbitMQ, until all were confirmed.
@@ -48,6 +51,7 @@ impl Row {
             "pipeline" => Self::Pipeline,
             "second" => Self::Second,
             "gzip" => Self::Gzip,
+            "record" => Self::Record,
             "kafka" => Self::Kafka,
             "rabbitmq" => Self::RabbitMq,
             _ => return None,
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
     };
     let (Some(row_kind), Ok(count)) = (Row::named(row), n.parse::<u64>()) else {
         return complain(
-            "ROW is span, unsampled, parse, format, pipeline, second, gzip, kafka or rabbitmq; N is a number",
+            "ROW is span, unsampled, parse, format, pipeline, second, gzip, record, kafka or rabbitmq; N is a number",
         );
     };
     let figures = match peer {

@@ -67,6 +67,7 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             let tracer = provider.tracer("benches");
             measure(n, |_| record(&tracer), || flush(&provider))
         }
+        Row::Record => return super::records::opentelemetry(n),
         Row::Second | Row::Gzip | Row::Kafka | Row::RabbitMq => return no_such_row(row, "opentelemetry"),
     })
 }

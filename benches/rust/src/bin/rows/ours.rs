@@ -16,13 +16,13 @@ use scouter_transport::{BoxFuture, Compression, Endpoint, Error, Payload, Receip
 use crate::{Row, no_such_row};
 
 /// As large as the peers' queues, for the same reason.
-const QUEUE: usize = 1 << 19;
-const QUEUE_BYTES: usize = 512 << 20;
+pub(crate) const QUEUE: usize = 1 << 19;
+pub(crate) const QUEUE_BYTES: usize = 512 << 20;
 const FLUSH: Duration = Duration::from_secs(60);
 
 /// Takes every payload and keeps none.
 #[derive(Debug)]
-struct Discard;
+pub(crate) struct Discard;
 
 impl Transport for Discard {
     fn send(&self, payload: Payload) -> BoxFuture<'_, Result<Receipt, Error>> {
@@ -112,6 +112,7 @@ pub(crate) fn run(row: Row, n: u64, endpoint: &str) -> Result<Figures, String> {
             let program = Program::sending(&["sink"], endpoint, Compression::Gzip)?;
             measure(n, |_| record(&program.tracer), || program.flush())
         }
+        Row::Record => return super::records::ours(n),
         Row::Kafka | Row::RabbitMq => return no_such_row(row, "ours"),
     })
 }
