@@ -60,7 +60,9 @@ def _fetch(folder: Path) -> None:
     work = folder / "work"
     work.mkdir()
     (work / "pom.xml").write_text(POM)
-    arguments = [f"-DoutputDirectory={folder / 'jars'}", "-DincludeScope=runtime"]
+    # A repository of its own: what lies in the user's is not checked again, and not everybody has a home.
+    arguments = [f"-Dmaven.repo.local={work / 'repository'}", f"-DoutputDirectory={folder / 'jars'}"]
+    arguments.append("-DincludeScope=runtime")
     cache.run(["mvn", "--quiet", "--batch-mode", "--strict-checksums", PLUGIN, *arguments], cwd=work)
     shutil.rmtree(work)
     (folder / "log4j2.properties").write_text(LOGGING)
