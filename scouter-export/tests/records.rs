@@ -249,6 +249,18 @@ fn captured_records_are_one_request_of_logs() {
     assert_eq!(arrived(&memory).len(), 6);
 }
 
+/// What never went on its way is no copy: a test would take it for a record that was sent.
+#[test]
+fn a_record_that_is_turned_away_is_not_captured() {
+    let memory = memory();
+    let rig = Records::new(batches_of(2), [to("a", &memory)]);
+    let capture = rig.pipeline.capture();
+    capture.enable(CaptureLimit::default());
+    rig.pipeline.shutdown(SOON).unwrap();
+    assert_eq!(rig.insert(0, None), Outcome::TurnedAway);
+    assert!(capture.drain().is_empty());
+}
+
 /// Spans given to a pipeline of records, and the other way round, are lost and counted: they are never sent as what they are
 /// not.
 #[test]

@@ -22,6 +22,11 @@ pub(crate) fn config_type(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "ConfigTypeError", text)
 }
 
+/// A profile's file that is not there.
+pub(crate) fn profile_not_found(py: Python<'_>, text: &str) -> PyErr {
+    raise(py, "ProfileNotFoundError", text)
+}
+
 /// No queue of this alias.
 pub(crate) fn unknown_alias(py: Python<'_>, text: &str) -> PyErr {
     raise(py, "UnknownAliasError", text)

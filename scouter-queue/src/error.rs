@@ -7,6 +7,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// There is no such file.
+    Missing,
     /// The file could not be read or written.
     File,
     /// The text is not JSON.

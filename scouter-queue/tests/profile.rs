@@ -141,7 +141,7 @@ fn what_is_wrong_is_named_with_its_place_and_the_way_out() {
     let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
     let (spc, psi, custom, agent) = (&spc(), &psi(), &custom(), &agent());
     let rows: Vec<(&Value, &str, Option<Value>, &str, &str)> = vec![
-        (spc, "/schema_version", Some(json!(2)), "$.schema_version", "expected 1, got 2"),
+        (spc, "/schema_version", Some(json!(2)), "$.schema_version", "expected 1, got 2; read it with a newer Scouter"),
         (spc, "/schema_version", None, "$", "\"schema_version\" is missing, add it"),
         (spc, "/kind", Some(json!("pis")), "$.kind", "expected spc, psi, custom or agent, got \"pis\""),
         (spc, "/kind", Some(json!(1)), "$.kind", "expected text, got 1"),
@@ -216,8 +216,10 @@ fn files_are_read_and_replaced_whole() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
     let error = Profile::from_path(folder.path().join("none.json")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::File);
+    assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.to_string().contains("none.json cannot be read"), "{error}");
+    // A folder is there, and cannot be read.
+    assert_eq!(Profile::from_path(folder.path()).unwrap_err().kind(), ErrorKind::File);
     fs::write(&path, "{\"kind\": 1}").unwrap();
     let error = Profile::from_path(&path).unwrap_err();
     assert!(error.to_string().contains("price.json: profile: $: \"schema_version\" is missing"), "{error}");

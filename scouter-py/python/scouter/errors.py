@@ -8,6 +8,7 @@ __all__ = [
     "ConfigTypeError",
     "ConnectionFailedError",
     "NotFoundError",
+    "ProfileNotFoundError",
     "ScouterError",
     "ServerError",
     "TimeoutExceededError",
@@ -25,6 +26,10 @@ class ConfigError(ScouterError, ValueError):
 
 class ConfigTypeError(ScouterError, TypeError):
     """An argument is of the wrong type, or is not known."""
+
+
+class ProfileNotFoundError(ConfigError, FileNotFoundError):
+    """There is no file of this name."""
 
 
 class UnknownAliasError(ScouterError, KeyError):

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use scouter::queue::{Error, Profile as Core};
+use scouter::queue::{Error, ErrorKind, Profile as Core};
 
 use crate::errors;
 
@@ -22,7 +22,8 @@ impl Profile {
 }
 
 fn raised(py: Python<'_>, error: &Error) -> PyErr {
-    errors::config(py, &error.to_string())
+    let raise = if error.kind() == ErrorKind::Missing { errors::profile_not_found } else { errors::config };
+    raise(py, &error.to_string())
 }
 
 #[pymethods]

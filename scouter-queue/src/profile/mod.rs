@@ -168,12 +168,18 @@ impl Profile {
     /// Reads a profile file.
     ///
     /// # Errors
-    /// As for [`from_json`](Self::from_json), and [`ErrorKind::File`] for a file that cannot be read. All name the file.
+    /// As for [`from_json`](Self::from_json), [`ErrorKind::Missing`] for a file that is not there, and [`ErrorKind::File`] for
+    /// one that cannot be read. All name the file.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |error: std::io::Error| {
-            let text = format!("profile {} cannot be read: {error}; name a file that is there", path.display());
-            Error::new(ErrorKind::File, text, error)
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let (kind, way_out) = match missing {
+                true => (ErrorKind::Missing, "name a file that is there"),
+                false => (ErrorKind::File, "name a file of JSON that this program may read"),
+            };
+            let text = format!("profile {} cannot be read: {error}; {way_out}", path.display());
+            Error::new(kind, text, error)
         };
         // A file that is far too large, or has no end, is not read to its end.
         let mut text = String::new();

@@ -37,7 +37,9 @@ pub(super) fn profile(text: &str) -> Result<Profile> {
     let version = file.member("schema_version")?;
     let known = Profile::SCHEMA_VERSION;
     if version.as_u64() != Some(known) {
-        return Err(file.wrong("schema_version", format_args!("expected {known}, got {}", shown(version))));
+        let newer = version.as_u64().is_some_and(|version| version > known);
+        let way_out = if newer { "; read it with a newer Scouter" } else { "" };
+        return Err(file.wrong("schema_version", format_args!("expected {known}, got {}{way_out}", shown(version))));
     }
     let name = file.text("kind", MAX_NAME)?;
     let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {

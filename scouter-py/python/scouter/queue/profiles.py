@@ -50,6 +50,7 @@ class Profile(_scouter.Profile):
         """A profile from its file.
 
         Raises:
+            ProfileNotFoundError: there is no such file.
             ConfigError: the file cannot be read, or as for :meth:`from_json`.
         """
         return cls.from_json(_scouter.Profile._read(_path("path", path)))

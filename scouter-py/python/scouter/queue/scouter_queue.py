@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
@@ -44,7 +45,7 @@ class ScouterQueue(_scouter.ScouterQueue):
     A record that is inserted inside a span belongs to it; of a span that is not sampled, none is kept. A record that does
     not fit its profile raises nothing: it is counted as rejected, with a warning that says what was wrong.
 
-    A queue is also a context manager, which shuts it down. What is still waiting at the end of the process is sent, within
+    A queue is also a context manager, with ``with`` and ``async with``, which shuts it down. What is still waiting at the end of the process is sent, within
     a deadline. A process that comes from a fork sends by itself.
     """
 
@@ -128,6 +129,7 @@ class ScouterQueue(_scouter.ScouterQueue):
             transport_config, batch_config, service_name, attributes, resource: As for :meth:`from_profile`.
 
         Raises:
+            ProfileNotFoundError: there is no such file.
             ConfigError: a file is no profile, with the place of what is wrong; or an argument has a value that cannot work.
             ConfigTypeError: an argument is of the wrong type.
         """
@@ -169,6 +171,15 @@ class ScouterQueue(_scouter.ScouterQueue):
         self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Elsewhere, so that the other tasks of the loop go on.
+        await asyncio.to_thread(self.shutdown)
 
     def enable_capture(self, limit: int = CAPTURE_LIMIT) -> None:
         """Keeps a copy of every record that is accepted from now on, beside sending it: for tests.
