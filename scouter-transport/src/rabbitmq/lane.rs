@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
@@ -40,7 +39,8 @@ pub(super) struct Publication<'a> {
 
 impl Link {
     pub(super) fn new(session: Session) -> Self {
-        let places = Semaphore::new(LANES);
+        // Two more are for declaring the queues of both signals.
+        let places = Semaphore::new(LANES.min(session.most_channels().saturating_sub(2)).max(1));
         Self {
             session,
             declared: Default::default(),
@@ -54,7 +54,7 @@ impl Link {
     pub(super) async fn declare(&self, signal: Signal, queue: &str) -> Result<(), Error> {
         let mut is_declared = self.declared[signal.index()].lock().await;
         if !*is_declared {
-            declare(&self.session, queue).await?;
+            self.session.declare(queue).await?;
             *is_declared = true;
         }
         Ok(())
@@ -101,45 +101,4 @@ impl Link {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
         outcome
     }
-}
-
-/// Sees to it that a durable queue is there.
-pub(super) async fn declare(session: &Session, queue: &str) -> Result<(), Error> {
-    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    let Err(error) = ask(session, queue, durable).await else { return Ok(()) };
-    let Some(reply) = Reply::of(&error) else { return Err(error) };
-    // A message in such a queue would not outlive the broker, or the connection that made the queue.
-    let is_fleeting = ["'durable'", "'exclusive'", "'auto_delete'"].iter().any(|name| reply.text.contains(name));
-    match reply.code {
-        Reply::PRECONDITION_FAILED if is_fleeting => {
-            let reason = format!(
-                "the queue `{queue}` exists, but what is in it can get lost; delete it or name another ({reply})"
-            );
-            Err(Error::new(ErrorKind::Unavailable, reason).with_source(error))
-        }
-        // Its operator has chosen a type or limits for it, which is fine, or lets us use it and not make it.
-        Reply::PRECONDITION_FAILED | Reply::ACCESS_REFUSED => {
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            match ask(session, queue, passive).await {
-                Err(missing) if Reply::of(&missing).is_some_and(|missing| missing.code == Reply::NOT_FOUND) => {
-                    let reason = format!("the queue `{queue}` is not there and cannot be made: {reply}");
-                    Err(Error::new(error.kind(), reason).with_source(error))
-                }
-                looked => looked,
-            }
-        }
-        Reply::RESOURCE_LOCKED => {
-            let reason = format!("the queue `{queue}` belongs to another connection alone; name another ({reply})");
-            Err(Error::new(ErrorKind::Unavailable, reason).with_source(error))
-        }
-        _ => Err(error),
-    }
-}
-
-/// Declares a queue on a channel of its own, since a refusal closes the channel.
-async fn ask(session: &Session, queue: &str, options: QueueDeclareOptions) -> Result<(), Error> {
-    let lost = |error: lapin::Error| failed(&error);
-    let channel = session.channel().await?;
-    channel.queue_declare(queue.into(), options, FieldTable::default()).await.map_err(lost)?;
-    channel.close(200, "done".into()).await.map_err(lost)
 }

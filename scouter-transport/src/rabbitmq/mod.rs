@@ -8,6 +8,8 @@ mod lane;
 #[cfg(feature = "rabbitmq")]
 mod link;
 #[cfg(feature = "rabbitmq")]
+mod queue;
+#[cfg(feature = "rabbitmq")]
 mod reply;
 #[cfg(feature = "rabbitmq")]
 mod sender;

@@ -47,7 +47,7 @@ impl Reply {
             311 => ErrorKind::TooLarge,
             Self::PRECONDITION_FAILED if self.size_limit().is_some() => ErrorKind::TooLarge,
             // A limit of connections, or a queue whose node is away: both pass.
-            530 if says("limit") => ErrorKind::Unavailable,
+            530 if says("limit (") => ErrorKind::Unavailable,
             Self::NOT_FOUND if says("is down or inaccessible") => ErrorKind::Unavailable,
             Self::ACCESS_REFUSED | Self::NOT_FOUND | Self::PRECONDITION_FAILED | 402 | 530 => ErrorKind::Refused,
             540 => ErrorKind::Unsupported,
@@ -125,6 +125,7 @@ mod tests {
             (406, "PRECONDITION_FAILED - inequivalent arg 'durable'", ErrorKind::Refused),
             (530, "NOT_ALLOWED - vhost x not found", ErrorKind::Refused),
             (530, "NOT_ALLOWED - access to vhost '/' refused: connection limit (1) is reached", ErrorKind::Unavailable),
+            (530, "NOT_ALLOWED - access to vhost '/' refused for user 'limited'", ErrorKind::Refused),
             (320, "CONNECTION_FORCED - broker forced connection closure", ErrorKind::Unavailable),
             (501, "FRAME_ERROR", ErrorKind::Dropped),
         ] {

@@ -18,7 +18,8 @@ use crate::transport::{BoxFuture, Transport};
 
 /// Sends payloads as persistent messages over one connection that is kept.
 ///
-/// Many sends may be under way: each has a channel of its own and ends with the broker's confirm of its message. A message that no queue takes comes back and is an error. Only protobuf travels.
+/// Many sends may be under way: each has a channel of its own and ends with the broker's confirm of its message. A message
+/// that no queue takes comes back and is an error. Only protobuf travels.
 #[derive(Debug)]
 pub struct RabbitMq {
     shown: String,
@@ -71,12 +72,21 @@ impl RabbitMq {
         check_size(payload.body.len(), self.largest)?;
         let link = self.dock.link().await?;
         progress.reached(OPENING, &link);
+        let outcome = self.publish_on(&link, payload, progress).await;
+        // Each channel that the broker closes is one less.
+        if outcome.is_err() && link.session.is_spent() {
+            self.dock.forget(&link);
+        }
+        outcome
+    }
+
+    async fn publish_on(&self, link: &Arc<Link>, payload: Payload, progress: &Progress) -> Result<Receipt, Error> {
         check_size(payload.body.len(), link.largest.load(Ordering::Relaxed))?;
         let queue = &self.queues[payload.signal.index()];
         if self.exchange.is_empty() {
             link.declare(payload.signal, queue).await?;
         }
-        progress.reached(PUBLISHING, &link);
+        progress.reached(PUBLISHING, link);
         let publication = Publication {
             exchange: &self.exchange,
             routing_key: queue,
@@ -110,9 +120,10 @@ impl RabbitMq {
     fn timed_out(&self, progress: &Progress) -> Error {
         let link = progress.link.lock().unwrap_or_else(PoisonError::into_inner).take();
         let blocked = link.as_ref().and_then(|link| link.session.blocked());
-        // If the connection hangs, later sends must not hang with it, and what waits in it must not pile up.
-        if let Some(link) = &link {
-            self.dock.forget(link);
+        // If the connection hangs, later sends must not hang with it, and what waits in it must not pile up. A broker that says
+        // that it takes nothing does not hang, and nothing more is handed to it: another connection would be no better.
+        if let Some(link) = link.filter(|link| blocked.is_none() || !link.session.has_heartbeat()) {
+            self.dock.forget(&link);
         }
         let limit = self.timeout;
         let reason = match (blocked, progress.step.load(Ordering::Relaxed)) {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use async_compat::CompatExt as _;
 use futures_core::Stream;
 use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, Event};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::RabbitMqConfig;
+use super::queue::Use;
 use super::reply::{Reply, failed};
 use crate::error::{Error, ErrorKind};
 use crate::tls::Fallback;
@@ -44,7 +46,9 @@ enum State {
 pub struct Session {
     connection: Connection,
     state: watch::Receiver<State>,
-    _cutter: Cutter,
+    /// How many channels were opened.
+    opened: AtomicUsize,
+    cutter: Cutter,
 }
 
 /// Shuts a socket down when dropped.
@@ -54,12 +58,18 @@ struct Cutter {
     owner: u32,
 }
 
-impl Drop for Cutter {
-    fn drop(&mut self) {
+impl Cutter {
+    fn cut(&self) {
         if self.owner == std::process::id() {
             // It may be closed already.
             let _ = self.socket.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Drop for Cutter {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 
@@ -94,8 +104,21 @@ impl Session {
         let connecting = Connection::connector(address(config), runtime, connect, properties);
         let connection = connecting.await.map_err(|error| not_let_in(config, &error))?;
         let (sender, state) = watch::channel(State::Open);
-        tokio::spawn(follow(connection.events_listener(), sender));
-        Ok(Self { connection, state, _cutter: cutter })
+        tokio::spawn(follow(connection.events_listener(), connection.status().clone(), sender));
+        Ok(Self { connection, state, opened: AtomicUsize::new(0), cutter })
+    }
+
+    /// How many channels the broker lets the connection have at once.
+    pub(super) fn most_channels(&self) -> usize {
+        match self.connection.configuration().channel_max() {
+            0 => usize::from(u16::MAX),
+            most => usize::from(most),
+        }
+    }
+
+    /// Whether a broker that is there no more is noticed although nothing is asked of it.
+    pub(super) fn has_heartbeat(&self) -> bool {
+        self.connection.configuration().heartbeat() > 0
     }
 
     /// Opens a channel.
@@ -104,6 +127,10 @@ impl Session {
     ///
     /// Why the connection ended, or that it has no channel left.
     pub async fn channel(&self) -> Result<Channel, Error> {
+        if self.is_spent() {
+            return Err(Error::new(ErrorKind::Unavailable, "the connection has no channel left that is fresh"));
+        }
+        self.opened.fetch_add(1, Ordering::Relaxed);
         self.connection.create_channel().await.map_err(|error| failed(&error))
     }
 
@@ -113,7 +140,22 @@ impl Session {
     ///
     /// Why it is not there, or that what is in it can get lost.
     pub async fn declare(&self, queue: &str) -> Result<(), Error> {
-        super::lane::declare(self, queue).await
+        super::queue::declare(self, queue, Use::Write).await
+    }
+
+    /// The same for a queue whose messages are to be taken out: it must not be a stream, of which nothing is ever taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`declare`](Self::declare), or that it is a stream.
+    pub async fn declare_for_reading(&self, queue: &str) -> Result<(), Error> {
+        super::queue::declare(self, queue, Use::Read).await
+    }
+
+    /// Whether every channel has been opened once. The library remembers for ever of a channel why the broker closed it, so
+    /// another with its number could not be opened: it is time for another connection.
+    pub fn is_spent(&self) -> bool {
+        self.opened.load(Ordering::Relaxed) >= self.most_channels()
     }
 
     /// Whether the connection has ended, or the runtime on which it was made.
@@ -150,6 +192,11 @@ impl Session {
         let _ = self.state.clone().wait_for(|state| *state == State::Ended).await;
     }
 
+    /// Ends the connection at once, whatever is on its way.
+    pub fn cut(&self) {
+        self.cutter.cut();
+    }
+
     /// Closes the connection in order; one that cannot be is cut.
     pub async fn close(&self) {
         // A broker that does not say farewell is left without.
@@ -158,12 +205,14 @@ impl Session {
 }
 
 /// Keeps the state up to date, for as long as the runtime lives.
-async fn follow(events: impl Stream<Item = Event>, state: watch::Sender<State>) {
+async fn follow(events: impl Stream<Item = Event>, status: ConnectionStatus, state: watch::Sender<State>) {
     let mut events = std::pin::pin!(events);
     while let Some(event) = next(events.as_mut()).await {
         match event {
             Event::ConnectionBlocked(reason) => drop(state.send_replace(State::Blocked(reason))),
             Event::ConnectionUnblocked => drop(state.send_replace(State::Open)),
+            // The end of one channel.
+            Event::Error(error) if error.is_amqp_soft_error() && status.connected() => {}
             Event::Error(_) => drop(state.send_replace(State::Ended)),
             _ => {}
         }
@@ -210,7 +259,16 @@ fn untrusted(error: io::Error) -> Error {
 /// Why the broker does not let us in.
 fn not_let_in(config: &RabbitMqConfig, error: &lapin::Error) -> Error {
     let (user, vhost) = (&config.username, &config.vhost);
-    let Some(reply) = Reply::from_library(error) else { return failed(error) };
+    let Some(reply) = Reply::from_library(error) else {
+        let error = failed(error);
+        return match error.kind() {
+            // What a port for TLS does with somebody who speaks plainly.
+            ErrorKind::Dropped if config.tls.is_none() => {
+                Error::new(ErrorKind::Dropped, format!("not let in: {error}; is this the port of TLS?"))
+            }
+            _ => error,
+        };
+    };
     let reply = Reply { text: scrub(config, reply.text), ..reply };
     match reply.code {
         Reply::ACCESS_REFUSED => reply.error(&format!("cannot log in as user `{user}`: check user and password")),

@@ -250,7 +250,11 @@ async fn queues_that_are_there_are_used_unless_messages_can_get_lost_in_them() {
     let queue = "otlp_spans".to_owned();
     let inequivalent = |name: &'static str| (406, name);
     for (declared, looked, expected) in [
-        (inequivalent("PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue"), None, None),
+        (
+            inequivalent("PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'durable' in vhost"),
+            None,
+            None,
+        ),
         ((403, "ACCESS_REFUSED - configure access refused"), None, None),
         (
             (403, "ACCESS_REFUSED - configure access refused"),
@@ -300,6 +304,9 @@ async fn while_the_broker_blocks_sends_wait_and_say_why() {
     let error = error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.to_string().contains("the broker takes no messages now (low memory)"), "{error}");
+    // Another connection would be no better, and would let one more message in.
+    assert_eq!(failure(&hasty).await.kind(), ErrorKind::Timeout);
+    assert_eq!(peer.state.borrow().connections, 2);
 
     let before = peer.state.borrow().arrived.len();
     let mut waiting = patient.send(Payload::traces("later", 1));
@@ -308,6 +315,57 @@ async fn while_the_broker_blocks_sends_wait_and_say_why() {
     assert_eq!(peer.state.borrow().arrived.len(), before);
     peer.block(false);
     waiting.await.unwrap();
+    hasty.send(Payload::traces("spans", 1)).await.unwrap();
+    assert_eq!(peer.state.borrow().connections, 2);
+}
+
+#[tokio::test]
+async fn sends_wait_for_a_channel_where_the_broker_allows_few() {
+    let peer = Peer::start().await;
+    peer.set(|state| state.most_channels = Some(4));
+    let transport = transport(&peer);
+    for round in 1..=3 {
+        let sends = (0..16).map(|_| transport.send(Payload::traces("spans", 1)));
+        for outcome in join(sends).await {
+            outcome.unwrap();
+        }
+        assert_eq!(peer.state.borrow().arrived.len(), round * 16);
+    }
+}
+
+#[tokio::test]
+async fn why_a_channel_was_closed_does_not_haunt_later_ones() {
+    let peer = Peer::start().await;
+    peer.set(|state| state.most_channels = Some(8));
+    let transport = transport(&peer);
+    peer.set(|state| state.verdict = Some(Verdict::CloseChannel(404, "NOT_FOUND - no exchange 'x'")));
+    for _ in 0..20 {
+        assert!(matches!(failure(&transport).await.kind(), ErrorKind::Refused | ErrorKind::Unavailable));
+    }
+    peer.set(|state| state.verdict = None);
+    for _ in 0..20 {
+        transport.send(Payload::traces("spans", 1)).await.unwrap();
+    }
+    assert!(peer.state.borrow().connections < 8, "{} connections", peer.state.borrow().connections);
+}
+
+#[tokio::test]
+async fn a_message_of_which_nobody_knows_whether_it_was_taken_is_sent_again() {
+    let peer = Peer::start().await;
+    let transport = transport(&peer);
+    peer.behave(Behaviour::Hang);
+    let mut sending = transport.send(Payload::traces("spans", 1));
+    let taken = peer.until(|state| !state.arrived.is_empty());
+    tokio::select! {
+        outcome = &mut sending => panic!("ended before the confirm: {outcome:?}"),
+        () = taken => {}
+    }
+    peer.stop().await;
+    let error = sending.await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    peer.behave(Behaviour::Answer(Bytes::new()));
+    peer.restart().await;
+    transport.send(Payload::traces("spans", 1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) logins: Vec<String>,
     /// The delivery mode of every message.
     pub(crate) modes: Vec<u8>,
+    /// How many channels a connection may have; 2047 unless set.
+    pub(crate) most_channels: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -243,8 +245,11 @@ async fn listen(
                         state.send_modify(|state| state.logins.push(text));
                         match door {
                             Door::Refused(code, text) => answer(method(0, (10, 50), &closing(*code, text))),
-                            // 2047 channels, frames of 128 KiB, no heartbeat.
-                            _ => answer(method(0, (10, 30), &[7, 255, 0, 2, 0, 0, 0, 0])),
+                            _ => {
+                                // Frames of 128 KiB, no heartbeat.
+                                let most = state.borrow().most_channels.unwrap_or(2047).to_be_bytes();
+                                answer(method(0, (10, 30), &[&most[..], &[0, 2, 0, 0, 0, 0]].concat()));
+                            }
                         }
                     }
                     (10, 40) => match door {
