@@ -2,54 +2,30 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "common/rabbit.rs"]
+mod rabbit;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::{Reader, SERVER, connection, service, until};
-use lapin::message::BasicGetMessage;
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::BasicProperties;
+use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message as _;
-use scouter::Scouter;
+use rabbit::{DEAD, LONG, QUEUE, Rabbit, config, durable, header, work};
 use scouter_span::TraceId;
 use scouter_tests::broker::{Broker, Kind};
 use scouter_tests::server::Server;
 use scouter_transport::rabbitmq::{RabbitMq, RabbitMqConfig};
 use scouter_transport::{ErrorKind, Payload, Signal, TlsConfig, Transport as _};
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
-
-const LONG: Duration = Duration::from_secs(60);
-const QUEUE: &str = "otlp_spans";
-const DEAD: &str = "otlp_spans.dead-letter";
+use tokio::runtime::Builder;
 
 fn server(broker: &Broker, directory: &TempDir) -> Server {
     Server::start(SERVER, directory.path(), broker.settings("SCOUTER_SERVER_"))
-}
-
-fn config(broker: &Broker) -> RabbitMqConfig {
-    RabbitMqConfig::new(broker.host()).port(broker.port()).username(broker.username()).password(broker.password())
-}
-
-/// Traces of five spans each.
-fn work(scouter: &Scouter, traces: usize) -> Vec<TraceId> {
-    let tracer = scouter.tracer("tests");
-    let one = |_| {
-        let mut root = tracer.span("root").start();
-        for name in ["a", "b", "c", "d"] {
-            tracer.span(name).parent(Some(root.context())).start().end();
-        }
-        let id = root.context().trace_id;
-        root.end();
-        id
-    };
-    (0..traces).map(one).collect()
 }
 
 /// All of these traces are there, with five spans each, and nothing else.
@@ -58,55 +34,6 @@ fn assert_stored(server: &Server, traces: &[TraceId]) {
     assert!(counts.iter().all(|(_, spans)| *spans == 5), "{counts:?}");
     let stored: BTreeSet<_> = counts.into_keys().collect();
     assert_eq!(stored, traces.iter().copied().collect(), "which traces are stored");
-}
-
-/// A client of another make.
-struct Rabbit {
-    runtime: Runtime,
-    channel: Channel,
-    _connection: Connection,
-}
-
-impl Rabbit {
-    fn new(broker: &Broker) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let uri = format!("amqp://{}:{}@{}/%2f", broker.username(), broker.password(), broker.address());
-        let connection = runtime.block_on(Connection::connect(&uri, ConnectionProperties::default())).unwrap();
-        let channel = runtime.block_on(connection.create_channel()).unwrap();
-        runtime.block_on(channel.confirm_select(ConfirmSelectOptions::default())).unwrap();
-        Self { runtime, channel, _connection: connection }
-    }
-
-    fn declare(&self, queue: &str, options: QueueDeclareOptions, arguments: FieldTable) -> u32 {
-        let declaring = self.channel.queue_declare(queue.into(), options, arguments);
-        self.runtime.block_on(declaring).unwrap().message_count()
-    }
-
-    /// How many messages wait in a queue.
-    fn waiting(&self, queue: &str) -> u32 {
-        self.declare(queue, QueueDeclareOptions { passive: true, ..Default::default() }, FieldTable::default())
-    }
-
-    fn publish(&self, body: &[u8], properties: BasicProperties) {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let sent = self.runtime.block_on(async {
-            self.channel.basic_publish("".into(), QUEUE.into(), options, body, properties).await?.await
-        });
-        assert_eq!(sent.unwrap(), Confirmation::Ack(None));
-    }
-
-    fn get(&self, queue: &str) -> BasicGetMessage {
-        until(&format!("a message of {queue}"), LONG, || {
-            let getting = self.channel.basic_get(queue.into(), BasicGetOptions::default());
-            let message = self.runtime.block_on(getting).unwrap()?;
-            self.runtime.block_on(message.ack(BasicAckOptions::default())).unwrap();
-            Some(message)
-        })
-    }
-}
-
-fn durable() -> QueueDeclareOptions {
-    QueueDeclareOptions { durable: true, ..Default::default() }
 }
 
 #[test]
@@ -138,7 +65,7 @@ fn servers_share_a_queue_and_one_takes_over_from_another() {
     let (mut first, second) = (server(&broker, &here), server(&broker, &there));
     let scouter = service("shop", connection(&broker)).start().unwrap();
     let mut traces = Vec::new();
-    let both = |scouter: &Scouter, traces: &mut Vec<TraceId>| {
+    let both = |scouter: &scouter::Scouter, traces: &mut Vec<TraceId>| {
         traces.extend(work(scouter, 5));
         scouter.flush(LONG).unwrap();
         [&first, &second].iter().all(|server| server.metric("scouter_server_spans_stored_total") > 0)
@@ -181,34 +108,18 @@ fn a_poison_message_is_put_aside_and_the_next_ones_pass() {
 
     let server = server(&broker, &directory);
     let letters = [rabbit.get_soon(DEAD), rabbit.get(DEAD)];
-    let text = |message: &BasicGetMessage, name: &str| {
-        let headers = message.properties.headers().clone().unwrap_or_default();
-        match headers.inner().get(name) {
-            Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
-            _ => String::new(),
-        }
-    };
     let malformed = letters.iter().find(|letter| letter.data == b"\xff\xffno OTLP").unwrap();
-    let reason = text(malformed, "scouter.reason");
+    let reason = header(malformed, "scouter.reason");
     assert!(reason.starts_with("malformed: the body is not an ExportTraceServiceRequest"), "{reason}");
-    assert_eq!((text(malformed, "scouter.source"), text(malformed, "own")), (QUEUE.to_owned(), "kept".to_owned()));
+    assert_eq!((header(malformed, "scouter.source"), header(malformed, "own")), (QUEUE.to_owned(), "kept".to_owned()));
     let foreign = letters.iter().find(|letter| letter.data == b"text").unwrap();
-    assert!(text(foreign, "scouter.reason").starts_with("unsupported: "), "{foreign:?}");
+    assert!(header(foreign, "scouter.reason").starts_with("unsupported: "), "{foreign:?}");
 
     until("the queue is empty", LONG, || (rabbit.waiting(QUEUE) == 0).then_some(()));
     until("all is stored", LONG, || (Reader::new(&server).counts().len() == traces.len()).then_some(()));
     assert_stored(&server, &traces);
     assert_eq!(server.metric("scouter_server_dead_letters_total"), 2);
     scouter.shutdown(LONG).unwrap();
-}
-
-impl Rabbit {
-    /// A message of a queue that somebody else will make.
-    fn get_soon(&self, queue: &str) -> BasicGetMessage {
-        // To look at one that is not there closes the channel; to make it does not.
-        self.declare(queue, durable(), FieldTable::default());
-        self.get(queue)
-    }
 }
 
 #[test]
@@ -319,6 +230,7 @@ fn tls_is_spoken_and_checked() {
     assert_eq!(error.kind(), ErrorKind::Tls, "TLS to a port without: {error}");
     let error = send(config(&broker).port(broker.tls_port())).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Dropped | ErrorKind::BadResponse), "no TLS to a port with: {error}");
+    assert!(error.to_string().contains("is this the port of TLS"), "{error}");
 }
 
 #[test]

@@ -44,6 +44,7 @@ struct Counters {
     bytes: AtomicU64,
     redelivered: AtomicU64,
     dead_letters: [AtomicU64; DEAD_LETTERS.len()],
+    dead_letters_lost: AtomicU64,
 }
 
 impl DeadLetter {
@@ -69,6 +70,12 @@ impl Metrics {
     pub(crate) fn dead_lettered(&self, broker: Broker, reason: DeadLetter) {
         add(&self.brokers.0[broker as usize].dead_letters[reason as usize], 1);
     }
+
+    /// A message that will never be stored could not be put where the dead letters are either, and was let go.
+    #[cfg_attr(not(any(test, feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
+    pub(crate) fn dead_letter_lost(&self, broker: Broker) {
+        add(&self.brokers.0[broker as usize].dead_letters_lost, 1);
+    }
 }
 
 impl Brokers {
@@ -85,6 +92,11 @@ impl Brokers {
             "scouter_server_messages_redelivered_total",
             "Messages among them that had been delivered before.",
             |counters| &counters.redelivered,
+        );
+        each(
+            "scouter_server_dead_letters_lost_total",
+            "Messages that will never be stored, could not be put aside, and were let go.",
+            |counters| &counters.dead_letters_lost,
         );
         text.counter("scouter_server_dead_letters_total", "Messages that will never be stored, and were put aside.");
         for (broker, label) in BROKERS {

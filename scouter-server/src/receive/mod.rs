@@ -8,6 +8,8 @@ pub(crate) mod kafka;
 pub(crate) mod rabbitmq;
 mod refusal;
 mod response;
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+mod value;
 
 use std::time::Duration;
 

@@ -1,68 +1,115 @@
 //! What has arrived, sorted: what goes to the store at once, and what has to be looked at by itself.
 
+use std::collections::VecDeque;
 use std::io::Read as _;
+use std::vec::IntoIter;
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use lapin::message::Delivery;
-use scouter_span::view::{LogsRequest, TraceRequest};
 
 use crate::metrics::DeadLetter;
 use crate::receive::http::from_json;
+use crate::receive::value::{Encoding, is_joinable};
 use crate::store::Signal;
 
 /// A batch is full at so many bytes: what a write to the store is good for.
-pub(super) const FULL_BYTES: usize = 1024 * 1024;
+const FULL_BYTES: usize = 1024 * 1024;
 /// A batch is full at so many messages.
-pub(super) const FULL_MESSAGES: usize = 1024;
+const FULL_MESSAGES: usize = 1024;
 
-/// Messages that were delivered one after the other.
+/// Messages that have arrived and wait, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) deliveries: Vec<Delivery>,
+pub(super) struct Arrived {
+    deliveries: VecDeque<Delivery>,
     pub(super) bytes: usize,
 }
 
-/// How a body is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Protobuf,
-    Json,
-    Other,
+/// Messages that arrived one after the other.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) deliveries: Vec<Delivery>,
+    pub(super) bytes: usize,
 }
 
 /// A message that will not be stored, or not all of it: why, in a word and in words.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub(super) DeadLetter, pub(super) String);
 
-impl Batch {
+impl Arrived {
     pub(super) fn add(&mut self, delivery: Delivery) {
         self.bytes += delivery.data.len();
-        self.deliveries.push(delivery);
+        self.deliveries.push_back(delivery);
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FULL_BYTES || self.deliveries.len() >= FULL_MESSAGES
+    pub(super) fn len(&self) -> usize {
+        self.deliveries.len()
     }
 
-    pub(super) fn redelivered(&self) -> u64 {
-        self.deliveries.iter().filter(|delivery| delivery.redelivered).count() as u64
+    /// The oldest ones, as many as one write is good for; `None` when there are none.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        let mut batch = Batch { deliveries: Vec::new(), bytes: 0 };
+        while batch.bytes < FULL_BYTES
+            && batch.deliveries.len() < FULL_MESSAGES
+            && let Some(delivery) = self.deliveries.pop_front()
+        {
+            batch.bytes += delivery.data.len();
+            batch.deliveries.push(delivery);
+        }
+        self.bytes -= batch.bytes;
+        (!batch.deliveries.is_empty()).then_some(batch)
     }
 }
 
-/// The request in a message: protobuf, not compressed.
-pub(super) fn request(signal: Signal, delivery: &Delivery, longest: usize) -> Result<Bytes, Refused> {
-    let text = |value: &Option<lapin::types::ShortString>| value.as_ref().map(|text| text.as_str().to_owned());
-    let content = text(delivery.properties.content_type());
-    let coding = text(delivery.properties.content_encoding());
-    decode(signal, content.as_deref(), coding.as_deref(), &delivery.data, longest)
+/// Messages that were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) messages: Vec<Unpacked>,
+    /// How much they hold.
+    bytes: usize,
+}
+
+/// A message and the request in it.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// Without its body.
+    pub(super) delivery: Delivery,
+    pub(super) body: Bytes,
+    pub(super) request: Result<Request, Refused>,
+}
+
+/// A request in protobuf, not compressed.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) bytes: Bytes,
+    /// Whether it may be stored together with others: see [`is_joinable`].
+    pub(super) is_joinable: bool,
+}
+
+/// Takes messages out and looks at them, until they are enough for one write. Compressed ones may become a thousand times as
+/// large, so not all are unpacked at once.
+pub(super) fn unpack(signal: Signal, deliveries: &mut IntoIter<Delivery>, longest: usize) -> Part {
+    let mut part = Part::default();
+    while part.bytes < FULL_BYTES
+        && let Some(mut delivery) = deliveries.next()
+    {
+        let body = Bytes::from(std::mem::take(&mut delivery.data));
+        let text = |value: &Option<lapin::types::ShortString>| value.as_ref().map(|text| text.as_str().to_owned());
+        let content = text(delivery.properties.content_type());
+        let coding = text(delivery.properties.content_encoding());
+        let request = decode(signal, content.as_deref(), coding.as_deref(), &body, longest)
+            .map(|bytes| Request { is_joinable: is_joinable(signal, &bytes), bytes });
+        part.bytes += body.len().max(request.as_ref().map_or(0, |request| request.bytes.len()));
+        part.messages.push(Unpacked { delivery, body, request });
+    }
+    part
 }
 
 fn decode(
     signal: Signal,
     content: Option<&str>,
     coding: Option<&str>,
-    body: &[u8],
+    body: &Bytes,
     longest: usize,
 ) -> Result<Bytes, Refused> {
     let too_large = |bytes: String| {
@@ -72,10 +119,10 @@ fn decode(
         return Err(too_large(body.len().to_string()));
     }
     let body = match coding.map(str::trim).unwrap_or_default().to_ascii_lowercase().as_str() {
-        "" | "identity" => Bytes::copy_from_slice(body),
+        "" | "identity" => body.clone(),
         "gzip" => {
             let mut plain = Vec::new();
-            let read = MultiGzDecoder::new(body).take(longest as u64 + 1).read_to_end(&mut plain);
+            let read = MultiGzDecoder::new(&body[..]).take(longest as u64 + 1).read_to_end(&mut plain);
             read.map_err(|error| Refused(DeadLetter::Malformed, format!("the body is not gzip: {error}")))?;
             if plain.len() > longest {
                 return Err(too_large(format!("more than {longest}")));
@@ -87,7 +134,7 @@ fn decode(
             return Err(Refused(DeadLetter::Unsupported, words));
         }
     };
-    match encoding(content, &body) {
+    match Encoding::of(content.map(str::as_bytes), &body) {
         Encoding::Protobuf => Ok(body),
         Encoding::Json => match from_json(signal, &body) {
             Ok(translated) => Ok(translated.into()),
@@ -100,38 +147,12 @@ fn decode(
     }
 }
 
-/// What a message says of its encoding. Without a word it is protobuf, unless it plainly is JSON.
-fn encoding(content: Option<&str>, body: &[u8]) -> Encoding {
-    let Some(content) = content.filter(|content| !content.trim().is_empty()) else {
-        // No request in protobuf begins with this byte: it would be field 15 with a wire type that is a group's.
-        return if body.first() == Some(&b'{') { Encoding::Json } else { Encoding::Protobuf };
-    };
-    let content = content.split(';').next().unwrap_or_default().trim();
-    let is = |name: &str| content.eq_ignore_ascii_case(name);
-    if is("application/x-protobuf") || is("application/protobuf") || is("application/octet-stream") {
-        Encoding::Protobuf
-    } else if is("application/json") {
-        Encoding::Json
-    } else {
-        Encoding::Other
-    }
-}
-
-/// Whether nothing of a request will be rejected.
-pub(super) fn is_clean(signal: Signal, request: &[u8]) -> bool {
-    match signal {
-        Signal::Traces => TraceRequest::parse(request)
-            .is_ok_and(|request| request.spans().all(|span| span.trace_id().is_ok() && span.span_id().is_ok())),
-        Signal::Logs => LogsRequest::parse(request).is_ok(),
-    }
-}
-
 /// One request of many: repeated fields of protobuf concatenate.
-pub(super) fn join(requests: &[&Bytes]) -> Bytes {
+pub(super) fn join(requests: &[Bytes]) -> Bytes {
     match requests {
-        [one] => (*one).clone(),
+        [one] => one.clone(),
         many => {
-            let mut all = BytesMut::with_capacity(many.iter().map(|request| request.len()).sum());
+            let mut all = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
             many.iter().for_each(|request| all.extend_from_slice(request));
             all.freeze()
         }
@@ -151,7 +172,7 @@ mod tests {
     }
 
     fn outcome(content: Option<&str>, coding: Option<&str>, body: &[u8]) -> Result<Vec<u8>, DeadLetter> {
-        let decoded = decode(Signal::Traces, content, coding, body, 100);
+        let decoded = decode(Signal::Traces, content, coding, &Bytes::copy_from_slice(body), 100);
         decoded.map(|bytes| bytes.to_vec()).map_err(|Refused(reason, _)| reason)
     }
 
@@ -175,10 +196,45 @@ mod tests {
         }
     }
 
+    fn delivery(tag: u64, body: Vec<u8>) -> Delivery {
+        Delivery::mock(tag, "".into(), "q".into(), false, body)
+    }
+
+    #[test]
+    fn batches_are_as_large_as_a_write_is_good_for() {
+        let mut arrived = Arrived::default();
+        (0..2000).for_each(|tag| arrived.add(delivery(tag, vec![0; 10])));
+        let large = FULL_BYTES / 2;
+        (2000..2003).for_each(|tag| arrived.add(delivery(tag, vec![0; large])));
+        assert_eq!((arrived.len(), arrived.bytes), (2003, 20_000 + 3 * large));
+        let sizes: Vec<_> = std::iter::from_fn(|| arrived.take())
+            .map(|batch| (batch.deliveries.len(), batch.deliveries[0].delivery_tag, batch.bytes))
+            .collect();
+        assert_eq!(sizes[0], (FULL_MESSAGES, 0, 10_240));
+        assert_eq!(sizes[1], (978, 1024, 9760 + 2 * large));
+        assert_eq!(sizes[2..], [(1, 2002, large)]);
+        assert_eq!((arrived.len(), arrived.bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_unfolds_is_unpacked_a_little_at_a_time() {
+        let bombs = (0..4).map(|tag| {
+            let mut bomb = delivery(tag, gzip(&vec![0; FULL_BYTES]));
+            bomb.properties = lapin::BasicProperties::default().with_content_encoding("gzip".into());
+            bomb
+        });
+        let mut bombs = bombs.collect::<Vec<_>>().into_iter();
+        let parts: Vec<_> = std::iter::from_fn(|| {
+            let part = unpack(Signal::Traces, &mut bombs, 2 * FULL_BYTES);
+            (!part.messages.is_empty()).then_some(part.messages.len())
+        })
+        .collect();
+        assert_eq!(parts, [1; 4]);
+    }
+
     #[test]
     fn what_is_joined_keeps_every_byte() {
         let parts = [Bytes::from_static(b"\x0a\x00"), Bytes::new(), Bytes::from_static(b"\x0a\x00")];
-        assert_eq!(join(&parts.iter().collect::<Vec<_>>()), &b"\x0a\x00\x0a\x00"[..]);
-        assert!(is_clean(Signal::Traces, b"\x0a\x00\x0a\x00") && !is_clean(Signal::Logs, b"\xff"));
+        assert_eq!(join(&parts), &b"\x0a\x00\x0a\x00"[..]);
     }
 }

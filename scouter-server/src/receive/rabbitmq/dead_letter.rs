@@ -1,8 +1,9 @@
 //! Messages that will never be stored, put aside with the reason.
 
+use bytes::Bytes;
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use scouter_transport::rabbitmq::{RabbitMqConfig, Session};
 use tokio::sync::Mutex;
@@ -92,48 +93,98 @@ impl DeadLetters {
     }
 }
 
+/// The longest words of a reason, in bytes. Headers have to fit into one frame.
+const LONGEST_WORDS: usize = 1000;
+
 /// A message that is put aside.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) tag: u64,
     pub(super) reason: DeadLetter,
     pub(super) words: String,
-    body: Vec<u8>,
+    pub(super) body: Bytes,
     properties: BasicProperties,
 }
 
 impl Letter {
-    pub(super) fn new(delivery: Delivery, reason: DeadLetter, words: String) -> Self {
-        let Delivery { delivery_tag, data, properties, .. } = delivery;
-        Self { tag: delivery_tag, reason, words, body: data, properties }
+    /// The message with this body.
+    pub(super) fn new(delivery: Delivery, body: Bytes, reason: DeadLetter, mut words: String) -> Self {
+        let Delivery { delivery_tag, properties, .. } = delivery;
+        words.truncate(words.floor_char_boundary(LONGEST_WORDS));
+        Self { tag: delivery_tag, reason, words, body, properties }
     }
 
-    /// Those of the message, and our headers.
+    /// Those of the message, and our headers. What the broker would obey is left out: a time to live would end the letter, the
+    /// user is one that only its sender may name, and carbon copies would go to other queues, this one among them.
     fn properties(&self, source: &str) -> BasicProperties {
-        let mut headers = self.properties.headers().clone().unwrap_or_default();
+        let given = &self.properties;
+        let mut headers = given.headers().clone().unwrap_or_default();
         let reason = format!("{}: {}", self.reason.name(), self.words);
         headers.insert("scouter.reason".into(), AMQPValue::LongString(reason.into()));
         headers.insert("scouter.source".into(), AMQPValue::LongString(source.into()));
-        self.properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT)
+        let mut kept = FieldTable::default();
+        for (name, value) in headers.inner() {
+            if !matches!(name.as_str(), "CC" | "BCC") {
+                kept.insert(name.clone(), value.clone());
+            }
+        }
+        let mut properties = BasicProperties::default().with_headers(kept).with_delivery_mode(PERSISTENT);
+        macro_rules! keep {
+            ($($property:ident $with:ident),*) => {$(
+                if let Some(value) = given.$property() {
+                    properties = properties.$with(value.clone());
+                }
+            )*};
+        }
+        keep!(
+            content_type with_content_type,
+            content_encoding with_content_encoding,
+            priority with_priority,
+            correlation_id with_correlation_id,
+            reply_to with_reply_to,
+            message_id with_message_id,
+            timestamp with_timestamp,
+            kind with_type,
+            app_id with_app_id
+        );
+        properties
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::FieldTable;
-
     use super::*;
 
     #[test]
     fn a_letter_keeps_what_it_had_and_says_why_and_from_where() {
-        let mut delivery = Delivery::mock(7, "".into(), "spans".into(), false, b"body".to_vec());
+        let mut delivery = Delivery::mock(7, "".into(), "spans".into(), false, Vec::new());
         let mut own = FieldTable::default();
         own.insert("a".into(), AMQPValue::ShortUInt(3));
-        delivery.properties = BasicProperties::default().with_content_type("text/plain".into()).with_headers(own);
-        let letter = Letter::new(delivery, DeadLetter::Malformed, "not OTLP".to_owned());
+        for copies in ["CC", "BCC"] {
+            own.insert(copies.into(), AMQPValue::LongString("spans".into()));
+        }
+        let plain = || {
+            BasicProperties::default()
+                .with_content_type("text/plain".into())
+                .with_content_encoding("gzip".into())
+                .with_priority(4)
+                .with_correlation_id("c".into())
+                .with_reply_to("r".into())
+                .with_message_id("m".into())
+                .with_timestamp(9)
+                .with_type("t".into())
+                .with_app_id("app".into())
+        };
+        delivery.properties = plain()
+            .with_headers(own)
+            .with_delivery_mode(1)
+            .with_expiration("1000".into())
+            .with_user_id("somebody".into())
+            .with_cluster_id("c".into());
+        let letter = Letter::new(delivery, Bytes::from_static(b"body"), DeadLetter::Malformed, "not OTLP".to_owned());
         let properties = letter.properties("spans");
-        assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "text/plain");
-        assert_eq!(*properties.delivery_mode(), Some(2));
+        let headers = properties.headers().clone().unwrap();
+        assert_eq!(properties, plain().with_headers(headers).with_delivery_mode(PERSISTENT));
         let headers = properties.headers().as_ref().unwrap().inner();
         let text = |name: &str| match headers.get(name) {
             Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
@@ -142,6 +193,10 @@ mod tests {
         assert_eq!(text("scouter.reason"), "malformed: not OTLP");
         assert_eq!(text("scouter.source"), "spans");
         assert_eq!(headers.get("a"), Some(&AMQPValue::ShortUInt(3)));
+        assert_eq!(headers.len(), 3, "{headers:?}");
         assert_eq!((letter.tag, &letter.body[..]), (7, &b"body"[..]));
+        let delivery = Delivery::mock(7, "".into(), "spans".into(), false, Vec::new());
+        let endless = Letter::new(delivery, Bytes::new(), DeadLetter::Malformed, "ä".repeat(9999));
+        assert_eq!(endless.words.len(), LONGEST_WORDS);
     }
 }

@@ -1,12 +1,13 @@
 //! From a batch to the store, however long it takes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::task::JoinSet;
 
-use super::batch::{Batch, Refused, is_clean, join, request};
+use super::batch::{Batch, Part, Refused, Request, Unpacked, join, unpack};
 use super::dead_letter::Letter;
 use crate::ingest::{Accepted, Ingest, IngestError, off_the_loop};
 use crate::metrics::DeadLetter;
@@ -35,6 +36,8 @@ pub(super) struct News(Mutex<HashMap<&'static str, Instant>>);
 /// What became of a batch: these are durable, those are to be put aside.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
+    /// The tag of the batch's last message.
+    pub(super) last: u64,
     pub(super) stored: Vec<u64>,
     pub(super) letters: Vec<Letter>,
 }
@@ -45,38 +48,64 @@ pub(super) struct GaveUp;
 
 impl Keeper {
     /// Keeps a batch.
-    pub(super) async fn keep(&self, signal: Signal, batch: Batch, stop: &mut Stop) -> Result<Settled, GaveUp> {
-        let longest = self.longest;
-        let work = batch.bytes;
-        let (deliveries, requests) = off_the_loop(work, move || {
-            let look = |delivery| {
-                let request = request(signal, delivery, longest)?;
-                Ok((is_clean(signal, &request), request))
-            };
-            let requests: Vec<Result<(bool, Bytes), Refused>> = batch.deliveries.iter().map(look).collect();
-            (batch.deliveries, requests)
-        })
-        .await;
-        let clean: Vec<_> = requests.iter().flatten().filter(|(clean, _)| *clean).map(|(_, bytes)| bytes).collect();
-        // Each was looked at and found right. If the store takes not all of them, one after the other tells which.
-        let all_stored = !clean.is_empty() && self.store(signal, join(&clean), stop).await?.is_ok();
-        let mut settled = Settled::default();
-        for (delivery, request) in deliveries.into_iter().zip(requests) {
-            let refused = match request {
-                Err(refused) => Some(refused),
-                Ok((true, _)) if all_stored => None,
-                Ok((_, bytes)) => match self.store(signal, bytes, stop).await? {
-                    Ok(accepted) if accepted.rejected == 0 => None,
-                    Ok(accepted) => Some(Refused(DeadLetter::Rejected, accepted.message)),
-                    Err(error) => Some(Refused(DeadLetter::Malformed, error.to_string())),
-                },
-            };
-            match refused {
-                None => settled.stored.push(delivery.delivery_tag),
-                Some(Refused(reason, words)) => settled.letters.push(Letter::new(delivery, reason, words)),
-            }
+    pub(super) async fn keep(self: Arc<Self>, signal: Signal, batch: Batch, stop: Stop) -> Result<Settled, GaveUp> {
+        let mut settled =
+            Settled { last: batch.deliveries.last().map_or(0, |last| last.delivery_tag), ..Settled::default() };
+        let (longest, work) = (self.longest, batch.bytes);
+        let mut left = batch.deliveries.into_iter();
+        while !left.as_slice().is_empty() {
+            let part;
+            (part, left) = off_the_loop(work, move || (unpack(signal, &mut left, longest), left)).await;
+            self.keep_part(signal, part, &mut settled, &stop).await?;
         }
         Ok(settled)
+    }
+
+    async fn keep_part(
+        self: &Arc<Self>,
+        signal: Signal,
+        part: Part,
+        settled: &mut Settled,
+        stop: &Stop,
+    ) -> Result<(), GaveUp> {
+        let whole = |message: &Unpacked| match &message.request {
+            Ok(request) if request.is_joinable => Some(request.bytes.clone()),
+            _ => None,
+        };
+        let joinable: Vec<_> = part.messages.iter().filter_map(whole).collect();
+        // Each was looked at and found right. If the store takes not all of them, each by itself tells which.
+        let is_stored = !joinable.is_empty() && self.store(signal, join(&joinable), stop.clone()).await?.is_ok();
+        drop(joinable);
+        let mut alone = JoinSet::new();
+        for Unpacked { delivery, body, request } in part.messages {
+            match request {
+                Ok(Request { is_joinable: true, .. }) if is_stored => settled.stored.push(delivery.delivery_tag),
+                Ok(Request { bytes, .. }) => {
+                    let (keeper, stop) = (Arc::clone(self), stop.clone());
+                    alone.spawn(async move { (delivery, body, keeper.store(signal, bytes, stop).await) });
+                }
+                Err(Refused(reason, words)) => settled.letters.push(Letter::new(delivery, body, reason, words)),
+            }
+        }
+        while let Some(done) = alone.join_next().await {
+            let (delivery, body, outcome) = match done {
+                Ok(done) => done,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return Err(GaveUp),
+                },
+            };
+            match outcome? {
+                Ok(accepted) if accepted.rejected == 0 => settled.stored.push(delivery.delivery_tag),
+                Ok(accepted) => {
+                    settled.letters.push(Letter::new(delivery, body, DeadLetter::Rejected, accepted.message));
+                }
+                Err(error) => {
+                    settled.letters.push(Letter::new(delivery, body, DeadLetter::Malformed, error.to_string()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Stores until it is stored, or refused for good.
@@ -84,7 +113,7 @@ impl Keeper {
         &self,
         signal: Signal,
         bytes: Bytes,
-        stop: &mut Stop,
+        mut stop: Stop,
     ) -> Result<Result<Accepted, IngestError>, GaveUp> {
         let mut wait = FIRST_WAIT;
         loop {
@@ -94,7 +123,7 @@ impl Keeper {
                     if self.news.is_new("store") {
                         tracing::error!("the store does not keep messages of RabbitMQ: {error}; trying on");
                     }
-                    rest(&mut wait, stop).await?;
+                    rest(&mut wait, &mut stop).await?;
                 }
                 settled => return Ok(settled),
             }

@@ -13,6 +13,8 @@ mod keeper;
 #[cfg(feature = "rabbitmq")]
 mod lane;
 #[cfg(feature = "rabbitmq")]
+mod letters;
+#[cfg(feature = "rabbitmq")]
 mod prefetch;
 #[cfg(feature = "rabbitmq")]
 mod receiver;

@@ -4,6 +4,8 @@
 
 /// So many bytes of a queue may be on their way.
 const BUDGET: u64 = 16 * 1024 * 1024;
+/// So many bytes are held when messages are suddenly larger than those before.
+const ROOM: usize = 8 * BUDGET as usize;
 /// The bounds of the number, and where it begins.
 const FEWEST: u16 = 2;
 const MOST: u16 = 1024;
@@ -46,6 +48,11 @@ impl Prefetch {
         self.count = self.wanted();
     }
 
+    /// Whether so many messages with so many bytes are more than may be held. The fewest that can be asked for always may.
+    pub(super) fn is_too_much(messages: usize, bytes: usize) -> bool {
+        bytes > ROOM && messages > usize::from(FEWEST)
+    }
+
     fn wanted(&self) -> u16 {
         let Some(usual) = self.usual else { return self.count };
         u16::try_from(BUDGET / usual.max(1)).unwrap_or(MOST).clamp(FEWEST, MOST)
@@ -74,5 +81,11 @@ mod tests {
         assert_eq!(prefetch.count, FEWEST);
         prefetch.saw(0);
         assert!(prefetch.wanted() >= FEWEST);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_though_a_few_may_be_large() {
+        assert!(!Prefetch::is_too_much(1024, ROOM) && Prefetch::is_too_much(1024, ROOM + 1));
+        assert!(!Prefetch::is_too_much(2, 10 * ROOM) && Prefetch::is_too_much(3, 10 * ROOM));
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::dead_letter::DeadLetters;
 use super::keeper::{FIRST_WAIT, Keeper, News, rest};
 use super::lane::Lane;
+use super::prefetch::Prefetch;
 use super::source::RabbitMqSource;
 use crate::error::ServerError;
 use crate::ingest::Ingest;
@@ -44,8 +45,10 @@ impl RabbitMqReceiver {
         let lanes = [(Signal::Traces, Side::Traces), (Signal::Logs, Side::Logs)].map(|(signal, side)| {
             let queue = self.config.queue_of(side).to_owned();
             let dead_letters = Arc::new(DeadLetters::new(self.config.clone(), &queue));
-            Lane { signal, queue, keeper: Arc::clone(&keeper), dead_letters }
+            let (broker, limit) = (self.config.shown(), self.config.effective_timeout());
+            Lane { signal, queue, broker, limit, keeper: Arc::clone(&keeper), dead_letters }
         });
+        let mut prefetches = [Prefetch::new(), Prefetch::new()];
         let mut wait = FIRST_WAIT;
         while !stop.is_requested() {
             let opened = tokio::select! {
@@ -55,11 +58,14 @@ impl RabbitMqReceiver {
             let trouble = match opened {
                 Ok(session) => {
                     wait = FIRST_WAIT;
-                    let [traces, logs] = &lanes;
-                    // One that fails takes the other along: the connection is made anew for both.
-                    let read = tokio::try_join!(traces.read(&session, stop.clone()), logs.read(&session, stop.clone()));
+                    let ([traces, logs], [first, second]) = (&lanes, &mut prefetches);
+                    // Each goes on without the other, but not without the connection.
+                    let read = tokio::join!(
+                        traces.read(&session, first, stop.clone()),
+                        logs.read(&session, second, stop.clone())
+                    );
                     session.close().await;
-                    read.err()
+                    read.0.and(read.1).err()
                 }
                 Err(error) => Some(error),
             };
