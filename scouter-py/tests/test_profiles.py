@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from scouter import MockConfig, ScouterError
+from scouter import ConfigError, MockConfig, ProfileNotFoundError, ScouterError
 from scouter.queue import (
     AgentProfile,
     CustomProfile,
@@ -149,6 +149,44 @@ def test_what_is_no_profile(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         make()
     assert isinstance(caught.value, ScouterError)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for load in (Profile.load, CustomProfile.load, ScouterQueue.from_path, lambda path: ScouterQueue.from_path([path])):
+        with pytest.raises(
+            FileNotFoundError, match="none.json cannot be read: .*; name a file that is there"
+        ) as caught:
+            load(tmp_path / "none.json")
+        assert isinstance(caught.value, ProfileNotFoundError)
+        assert isinstance(caught.value, ConfigError)
+    # A folder is there.
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        Profile.load(tmp_path)
+    assert not isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 2}, r"\$.schema_version: expected 1, got 2; read it with a newer Scouter"),
+        ({"schema_version": "1"}, r'\$.schema_version: expected 1, got "1"'),
+        ({"samle_ratio": 0.5}, r'\$: "samle_ratio" is not known, did you mean "sample_ratio"\?'),
+        ({"metrics": [{"name": "a"}, {"name": "a"}]}, r'\$.metrics\[1\]: "a" is there twice, remove one'),
+        ({"metrics": [{"name": 5}]}, r"\$.metrics\[0\].name: expected text, got 5"),
+        ({"metrics": {"name": "a"}}, r"\$.metrics: expected a list, got an object"),
+        ({"kind": "costum"}, r'\$.kind: expected spc, psi, custom or agent, got "costum"'),
+        ({"sample_ratio": 1.5}, r"\$.sample_ratio: expected a number from 0 to 1, got 1.5"),
+        ({"entity": {"space": "s"}}, r'\$.entity: "name" is missing, add it'),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_a_file_is_named_with_its_place(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    file = tmp_path / "profile.json"
+    file.write_text(json.dumps({**PROFILE.to_dict(), **change}))
+    for load in (Profile.load, lambda path: ScouterQueue.from_path({"a": path})):
+        with pytest.raises(ValueError, match=f"profile.json: profile: {words}") as caught:
+            load(file)
+        assert isinstance(caught.value, ScouterError)
 
 
 def test_types_of_arguments() -> None:

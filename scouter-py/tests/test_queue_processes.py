@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import re
 import signal
 import socket
 import subprocess
@@ -12,13 +14,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from opentelemetry import trace
 from support import Receiver, clean_environment, run_script, until
 
 from scouter import BatchConfig, GrpcConfig, HttpConfig, MockConfig
 from scouter.queue import EvalRecord, ScouterQueue, SpcProfile
-from scouter.tracing import init_tracer
+from scouter.tracing import init_tracer, instrument, uninstrument
 
 MAKE = """
 import os, signal, sys, threading
@@ -254,3 +257,124 @@ def profile_of_agent() -> object:
     from scouter.queue import AgentProfile
 
     return AgentProfile("s", "a", "1", [{"id": "t"}])
+
+
+APPLICATION = """
+import os
+from opentelemetry import trace
+from scouter import BatchConfig, HttpConfig
+from scouter.queue import ScouterQueue, SpcProfile
+from scouter.tracing import instrument
+
+slow = BatchConfig(scheduled_delay_ms=3_600_000)
+server = HttpConfig(os.environ["SERVER"])
+queue = ScouterQueue.from_profile(SpcProfile("s", "n", "1", {"x": int}), server, slow)
+instrument(transport_config=server, batch_config=slow, scouter_queue=queue)
+queue["n"].insert({"x": -1})
+
+def application(environ, start_response):
+    number = int(environ["PATH_INFO"][1:])
+    with trace.get_tracer("application").start_as_current_span(f"request {number}") as span:
+        span.insert_queue_item("n", {"x": number})
+        queue["n"].insert({"x": number})
+    start_response("200 OK", [("content-length", "0")])
+    return []
+"""
+
+
+def test_workers_of_gunicorn_with_a_preloaded_queue(receiver: Receiver, tmp_path: Path) -> None:
+    """Every worker sends the records of its own requests beside their spans, and nobody sends those of the parent again."""
+    (tmp_path / "application.py").write_text(APPLICATION)
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:0"]
+    with log.open("wb") as written:
+        service = subprocess.Popen(
+            [*command, "--no-control-socket", "application:application"],
+            cwd=tmp_path,
+            env=clean_environment(SERVER=receiver.uri, **QUIET),
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        uri = until("gunicorn listens", lambda: re.search(r"Listening at: (http://\S+)", log.read_text()))[1]
+        for number in range(60):
+            # A connection each, so that both workers get some.
+            httpx.get(f"{uri}/{number}", trust_env=False, timeout=20).raise_for_status()
+    finally:
+        service.terminate()
+        service.wait(30)
+    assert sorted(receiver.numbers) == [-1, *sorted([*range(60), *range(60)])], log.read_text()
+    spans = {span.name: (span.trace_id, span.span_id) for span in receiver.spans}
+    assert len(spans) == len(receiver.spans) == 60
+    for record, number in zip(receiver.records, receiver.numbers, strict=True):
+        if number >= 0:
+            assert (record.trace_id, record.span_id) == spans[f"request {number}"]
+
+
+class TestWhoOwnsAQueue:
+    """Whoever has made it: a provider that ends does not end it, and one that nobody else holds goes with its provider."""
+
+    def test_it_outlives_instrumentation(self) -> None:
+        sent = MockConfig()
+        queue = ScouterQueue.from_profile(SpcProfile("s", "n", "1", {"x": int}), sent)
+        for number in range(3):
+            instrument(transport_config=MockConfig(), scouter_queue=queue)
+            with trace.get_tracer("t").start_as_current_span("work") as span:
+                span.insert_queue_item("n", {"x": number})
+            uninstrument()
+            # A handle from before stands for nothing.
+            span.insert_queue_item("n", {"x": 100})
+        queue["n"].insert({"x": 3})
+        assert queue.shutdown()
+        found = [record["body"]["x"] for record in sent.records]
+        assert sorted(number for number in found if number < 100) == [0, 1, 2, 3]
+        stats = queue["n"].stats()
+        assert (stats["turned_away"], stats["rejected"]) == (0, 0)
+
+    def test_one_that_only_the_instrumentation_holds(self) -> None:
+        sent = MockConfig()
+        instrument(
+            transport_config=MockConfig(),
+            scouter_queue=ScouterQueue.from_profile(SpcProfile("s", "n", "1", {"x": int}), sent),
+        )
+        with trace.get_tracer("t").start_as_current_span("work") as span:
+            span.insert_queue_item("n", {"x": 7})
+        uninstrument()
+        del span
+        gc.collect()
+        until("the record is sent", lambda: [record["body"] for record in sent.records] == [{"x": 7}])
+
+    def test_two_programs_parts_share_one(self) -> None:
+        sent = MockConfig()
+        queue = ScouterQueue.from_profile(SpcProfile("s", "n", "1", {"x": int}), sent)
+        tracers = [init_tracer(transport_config=MockConfig(), scouter_queue=queue) for _ in range(2)]
+        for number, tracer in enumerate(tracers):
+            with tracer.start_as_current_span("work") as span:
+                span.insert_queue_item("n", {"x": number})
+            tracer.shutdown()
+        assert queue.shutdown()
+        assert [record["body"]["x"] for record in sent.records] == [0, 1]
+
+
+def test_async_with_lets_other_tasks_run(silent: str) -> None:
+    queue = ScouterQueue.from_profile(SpcProfile("s", "n", "1", {"x": int}), HttpConfig(f"http://{silent}"))
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.001)
+
+    async def main() -> None:
+        ticking = asyncio.create_task(tick())
+        async with queue as entered:
+            assert entered is queue
+            queue["n"].insert({"x": 1})
+        ticking.cancel()
+
+    asyncio.run(main())
+    assert ticks > 100
+    queue["n"].insert({"x": 2})
+    assert queue["n"].stats()["turned_away"] == 1

@@ -16,6 +16,7 @@
 //! This crate does no I/O but reading and writing profile files when it is asked to, and starts no thread.
 
 pub mod attribute;
+mod count;
 mod encode;
 mod error;
 mod profile;

@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use scouter_span::clock::Clock;
-use scouter_span::counters::Counter;
 use scouter_span::scope::ScopeId;
-use scouter_span::{Scope, SpanContext, fork};
+use scouter_span::{Scope, SpanContext};
 
+use crate::count::OwnCounter;
 use crate::encode::{Head, Uid};
 use crate::profile::Profile;
 use crate::record::{Fit, Record, Rejected, Seen};
@@ -60,14 +59,12 @@ pub struct RecordQueue {
     counters: Counters,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counters {
-    /// The number of the process that has counted.
-    process: AtomicU64,
-    accepted: Counter,
-    sampled_out: Counter,
-    rejected: Counter,
-    turned_away: Counter,
+    accepted: OwnCounter,
+    sampled_out: OwnCounter,
+    rejected: OwnCounter,
+    turned_away: OwnCounter,
 }
 
 /// What a thread keeps from record to record.
@@ -92,7 +89,7 @@ impl RecordQueue {
             scope: sink.register(&scope),
             sink,
             clock: Clock::System,
-            counters: Counters::new(),
+            counters: Counters::default(),
             alias,
             profile,
         }
@@ -132,7 +129,7 @@ impl RecordQueue {
     pub fn passes_over(&self, span: &SpanContext) -> bool {
         let passes = !sampling::keeps_span(self.profile.sample_ratio(), span);
         if passes {
-            self.counters.here().sampled_out.increment();
+            self.counters.sampled_out.increment();
         }
         passes
     }
@@ -144,15 +141,15 @@ impl RecordQueue {
 
     /// What became of the records so far, in this process: a forked child begins at zero.
     pub fn stats(&self) -> RecordStats {
-        let Counters { accepted, sampled_out, rejected, turned_away, .. } = self.counters.here();
+        let Counters { accepted, sampled_out, rejected, turned_away } = &self.counters;
         let [accepted, sampled_out, rejected, turned_away] =
-            [accepted, sampled_out, rejected, turned_away].map(Counter::get);
+            [accepted, sampled_out, rejected, turned_away].map(OwnCounter::get);
         let inserted = accepted + sampled_out + rejected + turned_away;
         RecordStats { inserted, accepted, sampled_out, rejected, turned_away }
     }
 
     fn count(&self, outcome: Outcome) -> Outcome {
-        let counters = self.counters.here();
+        let counters = &self.counters;
         let counter = match outcome {
             Outcome::Accepted => &counters.accepted,
             Outcome::SampledOut => &counters.sampled_out,
@@ -184,23 +181,5 @@ impl RecordQueue {
             true => Outcome::Accepted,
             false => Outcome::TurnedAway,
         }
-    }
-}
-
-impl Counters {
-    fn new() -> Self {
-        let [accepted, sampled_out, rejected, turned_away] = Default::default();
-        Self { process: AtomicU64::new(fork::generation()), accepted, sampled_out, rejected, turned_away }
-    }
-
-    /// The counters of this process. Of the threads of a child that come here first, one takes the parent's counts away.
-    #[inline]
-    fn here(&self) -> &Self {
-        let (now, before) = (fork::generation(), self.process.load(Ordering::Relaxed));
-        if now != before && self.process.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let all = [&self.accepted, &self.sampled_out, &self.rejected, &self.turned_away];
-            all.into_iter().for_each(Counter::reset);
-        }
-        self
     }
 }
