@@ -53,7 +53,19 @@ impl Server {
         assert!(ended.is_ok(), "the server cannot be killed: {ended:?}");
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same address and data; answers when it does.
+    /// Ends it in order, with SIGTERM, and waits for that.
+    ///
+    /// # Panics
+    ///
+    /// When it ends in another way.
+    pub fn stop(&mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(told.is_ok_and(|told| told.success()), "the server cannot be told to end");
+        let ended = self.child.wait();
+        assert!(ended.as_ref().is_ok_and(|ended| ended.success()), "the server did not end in order: {ended:?}");
+    }
+
+    /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same address and data; answers when it does.
     pub fn restart(&mut self) {
         (self.child, self.address) = run(&self.program, &self.directory, &self.settings, &self.address);
     }

@@ -2,17 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "common/kafka.rs"]
+mod kafka;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use common::{Reader, SERVER, connection, service, until};
+use kafka::{headers, messages};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, Headers as _, OwnedHeaders, OwnedMessage};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use rdkafka::Message as _;
 use scouter::Scouter;
 use scouter_span::TraceId;
 use scouter_tests::broker::{Broker, Kind};
@@ -55,47 +55,6 @@ fn work(scouter: &Scouter, traces: usize) -> Vec<TraceId> {
         id
     };
     (0..traces).map(one).collect()
-}
-
-fn client(broker: &Broker, group: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", broker.address()).set("group.id", group).set("auto.offset.reset", "earliest");
-    config
-}
-
-/// So many messages of a topic with one partition, from its beginning.
-fn messages(broker: &Broker, topic: &str, partitions: i32, count: usize) -> Vec<OwnedMessage> {
-    let consumer: BaseConsumer = client(broker, "reader").create().unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..partitions {
-        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let mut found = Vec::new();
-    let deadline = Instant::now() + LONG;
-    while found.len() < count {
-        assert!(Instant::now() < deadline, "{} of {count} messages of {topic}", found.len());
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-            found.push(message.detach());
-        }
-    }
-    found
-}
-
-fn produce(broker: &Broker, values: &[(&str, &[u8])]) {
-    let producer: BaseProducer = client(broker, "writer").create().unwrap();
-    for (key, value) in values {
-        let headers = OwnedHeaders::new().insert(Header { key: "own", value: Some("kept") });
-        let record = BaseRecord::to(TOPIC).key(*key).payload(*value).headers(headers);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(LONG).unwrap();
-}
-
-fn headers(message: &OwnedMessage) -> BTreeMap<String, String> {
-    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-    let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap_or_default().to_vec()).unwrap();
-    headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
 }
 
 #[test]
@@ -183,36 +142,6 @@ fn servers_share_a_group_and_one_takes_over_from_another() {
             }
             traces.iter().all(|trace| spans.get(trace) == Some(&5)).then_some(())
         });
-    }
-}
-
-#[test]
-fn a_poisoned_message_goes_to_the_dead_letters_and_the_partition_goes_on() {
-    for kind in Kind::kafkas() {
-        let (broker, directory) = (broker(kind, 1), TempDir::new().unwrap());
-        let scouter = service("shop", connection(&broker)).start().unwrap();
-        let mut traces = work(&scouter, 3);
-        scouter.flush(LONG).unwrap();
-        let json = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"json"}]}]}]}"#;
-        produce(&broker, &[("poison", b"not OTLP at all"), ("", b"{\"resourceSpans\":7}"), ("", json)]);
-        traces.extend(work(&scouter, 3));
-        scouter.flush(LONG).unwrap();
-        let server = server(&broker, &directory);
-        let reader = Reader::new(&server);
-        for trace in traces {
-            reader.trace(trace, 5, LONG);
-        }
-        reader.trace("5b8efff798038103d269b633813fc60c".parse().unwrap(), 1, LONG);
-        let letters = messages(&broker, "otlp_spans.dead-letter", 1, 2);
-        let mut letters: Vec<_> = letters.iter().map(|letter| (letter.payload().unwrap(), letter)).collect();
-        letters.sort_by_key(|(value, _)| value.len());
-        let (value, poison) = letters[0];
-        assert_eq!((value, poison.key().unwrap()), (&b"not OTLP at all"[..], &b"poison"[..]));
-        let said = headers(poison);
-        assert!(said["scouter.reason"].starts_with("malformed: "), "{said:?}");
-        assert_eq!((&*said["scouter.source"], &*said["own"]), ("otlp_spans/0/3", "kept"));
-        assert_eq!(server.metric("scouter_server_dead_letters_total"), 2);
-        assert_eq!(server.metric("scouter_server_messages_received_total"), 9);
     }
 }
 

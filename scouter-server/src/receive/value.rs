@@ -78,8 +78,7 @@ mod tests {
     fn records_without_an_id_of_their_own_stay_in_their_request() {
         let record = |uid: Option<&str>| {
             let value = |uid: &str| Some(AnyValue { value: Some(any_value::Value::StringValue(uid.to_owned())) });
-            let attribute =
-                |uid| KeyValue { key: UID_ATTRIBUTE.to_owned(), value: value(uid), ..KeyValue::default() };
+            let attribute = |uid| KeyValue { key: UID_ATTRIBUTE.to_owned(), value: value(uid), ..KeyValue::default() };
             LogRecord { attributes: uid.map(attribute).into_iter().collect(), ..LogRecord::default() }
         };
         let joinable = |uids: &[Option<&str>]| {

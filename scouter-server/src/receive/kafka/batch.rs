@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _, OwnedMessage};
-use scouter_span::view::{LogsRequest, TraceRequest};
 
 use super::ledger::Place;
+use crate::receive::value::{Encoding, is_joinable};
 use crate::store::Signal;
 
 /// A batch is full at so many bytes: what a write to the store is good for.
@@ -35,15 +35,6 @@ pub(super) struct Gathering {
     messages: Vec<(Place, usize)>,
 }
 
-/// How the value of a message is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Protobuf,
-    Json,
-    /// Something that is not spoken here.
-    Other,
-}
-
 impl Batch {
     /// How many bytes it holds.
     pub(super) fn length(&self) -> usize {
@@ -69,8 +60,10 @@ impl Gathering {
 
     /// Takes a message in, or makes a batch of its own for one that is not plainly right.
     pub(super) fn add(&mut self, message: &BorrowedMessage<'_>, place: Place) -> Option<Batch> {
-        let value = message.payload().unwrap_or_default();
-        if encoding(message, value) == Encoding::Protobuf && is_clean(self.signal, value) {
+        if let Some(value) = message.payload()
+            && encoding(message, value) == Encoding::Protobuf
+            && is_joinable(self.signal, value)
+        {
             self.bytes.extend_from_slice(value);
             self.messages.push((place, self.bytes.len()));
             return None;
@@ -96,34 +89,11 @@ impl Gathering {
     }
 }
 
-/// What a message says of its encoding. Without a word it is protobuf, unless it plainly is JSON.
+/// How the value of a message is encoded.
 pub(super) fn encoding<M: rdkafka::Message>(message: &M, value: &[u8]) -> Encoding {
     let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
     let content = headers.filter(|header| header.key.eq_ignore_ascii_case("content-type")).last();
-    let Some(content) = content.and_then(|header| header.value) else {
-        // No request in protobuf begins with this byte: it would be field 15 with a wire type that is a group's.
-        return if value.first() == Some(&b'{') { Encoding::Json } else { Encoding::Protobuf };
-    };
-    let content = content.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let is = |name: &str| content.eq_ignore_ascii_case(name.as_bytes());
-    if is("application/x-protobuf") || is("application/protobuf") || is("application/octet-stream") {
-        Encoding::Protobuf
-    } else if is("application/json") {
-        Encoding::Json
-    } else {
-        Encoding::Other
-    }
-}
-
-/// Whether nothing of a message will be rejected.
-fn is_clean(signal: Signal, value: &[u8]) -> bool {
-    match signal {
-        Signal::Traces => TraceRequest::parse(value).is_ok_and(|request| {
-            let mut spans = request.spans();
-            spans.all(|span| span.trace_id().is_ok() && span.span_id().is_ok())
-        }),
-        Signal::Logs => LogsRequest::parse(value).is_ok(),
-    }
+    Encoding::of(content.and_then(|header| header.value), value)
 }
 
 #[cfg(test)]
@@ -140,13 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_told_or_seen() {
+    fn the_last_header_tells_the_encoding() {
         for (content, value, expected) in [
             (None, &b"\x0a\x00"[..], Encoding::Protobuf),
-            (None, b"", Encoding::Protobuf),
             (None, b"{}", Encoding::Json),
             (Some("application/x-protobuf"), b"{}", Encoding::Protobuf),
-            (Some("Application/JSON; charset=utf-8"), b"", Encoding::Json),
+            (Some("application/json"), b"", Encoding::Json),
             (Some("text/plain"), b"\x0a\x00", Encoding::Other),
         ] {
             assert_eq!(encoding(&message(content, value), value), expected, "{content:?}");

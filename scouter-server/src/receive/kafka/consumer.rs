@@ -34,6 +34,8 @@ pub(super) struct Member {
     keeper: Arc<Keeper>,
     runtime: Handle,
     gatherings: Mutex<[Gathering; 2]>,
+    /// Whether no messages are to come, because the store is busy.
+    paused: AtomicBool,
     /// What librdkafka said last about a broker.
     last: Mutex<String>,
 }
@@ -50,7 +52,7 @@ pub(super) enum End {
 impl Member {
     pub(super) fn new(keeper: Arc<Keeper>, runtime: Handle) -> Self {
         let gatherings = Mutex::new([Gathering::new(Signal::Traces), Gathering::new(Signal::Logs)]);
-        Self { keeper, runtime, gatherings, last: Mutex::default() }
+        Self { keeper, runtime, gatherings, paused: AtomicBool::new(false), last: Mutex::default() }
     }
 
     pub(super) fn topics(&self) -> &[String; 2] {
@@ -156,6 +158,8 @@ impl Member {
             self.flush();
             let settled = self.work().wait_for(&partitions, HOLD);
             tracing::debug!(settled, "Kafka partitions are given up");
+            // Also what a commit that nobody waited for was to say: it may have failed, and whoever is next begins there.
+            self.work().uncommit();
             self.commit(consumer, CommitMode::Sync);
         }
         self.work().give_up(&partitions);
@@ -165,19 +169,15 @@ impl Member {
 /// Reads until it is to stop, then finishes what is under way and leaves the group.
 pub(super) fn read(consumer: &BaseConsumer<Member>, stop: &AtomicBool) -> End {
     let member = Arc::clone(consumer.context());
-    let (mut committed, mut paused) = (Instant::now(), false);
+    let mut committed = Instant::now();
     let end = loop {
         if stop.load(Ordering::Acquire) || member.work().is_aborted() {
             break End::Stopped;
         }
-        if paused && !member.work().is_full() {
-            set_paused(consumer, false);
-            paused = false;
-        } else if !paused && member.work().is_full() {
-            paused = !member.work().wait_for_room(BUSY);
-            if paused {
-                set_paused(consumer, true);
-            }
+        let (paused, full) = (member.paused.load(Ordering::Relaxed), member.work().is_full());
+        if paused != full && (paused || !member.work().wait_for_room(BUSY)) {
+            member.paused.store(full, Ordering::Relaxed);
+            set_paused(consumer, full);
         }
         let gathering = member.is_gathering();
         match consumer.poll(if gathering { Duration::ZERO } else { TURN }) {
@@ -219,6 +219,13 @@ impl ConsumerContext for Member {
             Rebalance::Assign(list) => tracing::debug!(partitions = list.count(), "Kafka partitions are assigned"),
             Rebalance::Revoke(list) => self.give_up(consumer, list),
             Rebalance::Error(error) => self.trouble(error),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // Partitions come unpaused.
+        if matches!(rebalance, Rebalance::Assign(_)) && self.paused.load(Ordering::Relaxed) {
+            set_paused(consumer, true);
         }
     }
 

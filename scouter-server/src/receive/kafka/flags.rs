@@ -47,14 +47,21 @@ pub(crate) struct KafkaFlags {
     #[arg(long, env = "SCOUTER_SERVER_KAFKA_KEY_FILE", value_name = "PATH", requires = "kafka_certificate_file")]
     kafka_key_file: Option<PathBuf>,
     /// Another property of librdkafka's consumer, such as session.timeout.ms=6000; several separated by semicolons
-    #[arg(long, env = "SCOUTER_SERVER_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = property, value_delimiter = ';')]
-    kafka_property: Vec<(String, String)>,
+    #[arg(
+        long,
+        env = "SCOUTER_SERVER_KAFKA_PROPERTY",
+        value_name = "NAME=VALUE",
+        value_delimiter = ';',
+        hide_env_values = true
+    )]
+    kafka_property: Vec<String>,
 }
 
-/// `NAME=VALUE`.
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+/// `NAME=VALUE`. What is wrong with it stays unsaid: it may be a secret.
+fn property(text: &str) -> Result<(String, String), ServerError> {
+    let wrong = || ServerError::config("a property of Kafka is no NAME=VALUE: give such as session.timeout.ms=6000");
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 impl KafkaFlags {
@@ -88,7 +95,8 @@ impl KafkaFlags {
         if let Some(tls) = tls {
             connection = connection.tls(tls);
         }
-        let properties = Properties(self.kafka_property);
+        let properties = self.kafka_property.iter().filter(|text| !text.trim().is_empty()).map(|text| property(text));
+        let properties = Properties(properties.collect::<Result<_, _>>()?);
         Ok(Some(KafkaSource { connection, group: self.kafka_group, properties }))
     }
 }

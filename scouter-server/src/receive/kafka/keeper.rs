@@ -8,13 +8,14 @@ use rdkafka::Message as _;
 use rdkafka::Timestamp;
 use rdkafka::message::OwnedMessage;
 
-use super::batch::{Batch, Encoding, encoding};
-use super::dead_letter::DeadLetters;
+use super::batch::{Batch, encoding};
+use super::dead_letter::{DeadLetters, NotPut};
 use super::ledger::Place;
 use super::work::Work;
 use crate::ingest::{Accepted, Ingest, IngestError, off_the_loop};
 use crate::metrics::{Broker, DeadLetter};
 use crate::receive::http::from_json;
+use crate::receive::value::Encoding;
 use crate::store::Signal;
 
 /// The first wait before something is tried again.
@@ -36,59 +37,96 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Aborted;
 
+/// A message that will never be stored, or not all of it: why, in a word and in words.
+#[derive(Debug)]
+struct Refused(DeadLetter, String);
+
 impl Keeper {
     /// Keeps a batch, and notes that it is done with.
     pub(super) async fn keep(self: Arc<Self>, batch: Batch) {
         let (places, length) = (batch.places(), batch.length());
-        // A defect must not leave the batch counted for ever: its messages are delivered again to whoever reads next.
         let mut done = Done { work: Arc::clone(&self.work), places, length, durable: false };
         done.durable = match batch {
             Batch::Joined { signal, bytes, messages } => self.joined(signal, bytes, &messages).await.is_ok(),
-            Batch::Single { signal, message, .. } => self.single(signal, &message).await.is_ok(),
+            Batch::Single { signal, message, .. } => self.single(signal, Arc::new(*message)).await.is_ok(),
         };
     }
 
-    async fn joined(&self, signal: Signal, bytes: Bytes, messages: &[(Place, usize)]) -> Result<(), Aborted> {
-        if self.store(signal, bytes.clone()).await?.is_ok() {
+    async fn joined(
+        self: &Arc<Self>,
+        signal: Signal,
+        bytes: Bytes,
+        messages: &[(Place, usize)],
+    ) -> Result<(), Aborted> {
+        let (keeper, whole) = (Arc::clone(self), bytes.clone());
+        if let Some(Ok(_)) = self.contained(async move { keeper.store(signal, whole).await }).await? {
             return Ok(());
         }
         // Each was looked at and found right, but the store takes not all of them: one after the other tells which.
         let mut begin = 0;
         for (place, end) in messages {
-            let value = bytes.slice(begin..*end);
+            let value = bytes.slice(begin..*end).into();
             begin = *end;
-            if let Err(error) = self.store(signal, value.clone()).await? {
-                let topic = self.topics[place.partition.topic].clone();
-                let (time, number) = (Timestamp::NotAvailable, place.partition.number);
-                let message = OwnedMessage::new(Some(value.into()), None, topic, time, number, place.offset, None);
-                self.put_aside(&message, DeadLetter::Malformed, &error.to_string()).await?;
-            }
+            let topic = self.topics[place.partition.topic].clone();
+            let (time, number) = (Timestamp::NotAvailable, place.partition.number);
+            let message = OwnedMessage::new(Some(value), None, topic, time, number, place.offset, None);
+            self.single(signal, Arc::new(message)).await?;
         }
         Ok(())
     }
 
-    async fn single(&self, signal: Signal, message: &OwnedMessage) -> Result<(), Aborted> {
-        let value = message.payload().unwrap_or_default();
+    /// Stores one message, or puts it aside.
+    async fn single(self: &Arc<Self>, signal: Signal, message: Arc<OwnedMessage>) -> Result<(), Aborted> {
+        let (keeper, judged) = (Arc::clone(self), Arc::clone(&message));
+        match self.contained(async move { keeper.judge(signal, &judged).await }).await? {
+            Some(Ok(())) => Ok(()),
+            Some(Err(Refused(reason, words))) => self.put_aside(&message, reason, &words).await,
+            None => self.put_aside(&message, DeadLetter::Malformed, "the server hit a defect with it").await,
+        }
+    }
+
+    /// Runs work on a message in a task of its own: a defect that the message meets ends there, with `None`. Else the message would
+    /// come again and again, or the partition stand still.
+    async fn contained<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Aborted>> + Send + 'static,
+    ) -> Result<Option<T>, Aborted> {
+        match tokio::spawn(work).await {
+            Ok(outcome) => outcome.map(Some),
+            Err(error) if error.is_panic() => {
+                self.ingest.metrics.panicked();
+                tracing::error!("a message from Kafka met a defect of the server");
+                Ok(None)
+            }
+            Err(_) => Err(Aborted),
+        }
+    }
+
+    async fn judge(&self, signal: Signal, message: &OwnedMessage) -> Result<Result<(), Refused>, Aborted> {
+        let refused = |reason, words: &dyn std::fmt::Display| Ok(Err(Refused(reason, words.to_string())));
+        let Some(value) = message.payload() else {
+            return refused(DeadLetter::Malformed, &"the message has no value");
+        };
         if value.len() > self.max_request_bytes {
             let words = format!("{} bytes are more than the longest request, {}", value.len(), self.max_request_bytes);
-            return self.put_aside(message, DeadLetter::TooLarge, &words).await;
+            return refused(DeadLetter::TooLarge, &words);
         }
         let bytes = Bytes::copy_from_slice(value);
         let bytes = match encoding(message, value) {
             Encoding::Protobuf => bytes,
             Encoding::Json => match off_the_loop(bytes.len(), move || from_json(signal, &bytes)).await {
                 Ok(translated) => translated.into(),
-                Err(error) => return self.put_aside(message, DeadLetter::Malformed, &error.to_string()).await,
+                Err(error) => return refused(DeadLetter::Malformed, &error),
             },
             Encoding::Other => {
                 let words = "the content type is neither application/x-protobuf nor application/json";
-                return self.put_aside(message, DeadLetter::Unsupported, words).await;
+                return refused(DeadLetter::Unsupported, &words);
             }
         };
         match self.store(signal, bytes).await? {
-            Ok(accepted) if accepted.rejected == 0 => Ok(()),
-            Ok(accepted) => self.put_aside(message, DeadLetter::Rejected, &accepted.message).await,
-            Err(error) => self.put_aside(message, DeadLetter::Malformed, &error.to_string()).await,
+            Ok(accepted) if accepted.rejected == 0 => Ok(Ok(())),
+            Ok(accepted) => refused(DeadLetter::Rejected, &accepted.message),
+            Err(error) => refused(DeadLetter::Malformed, &error),
         }
     }
 
@@ -107,17 +145,31 @@ impl Keeper {
         }
     }
 
-    /// Puts a message aside until it is. What cannot be put aside is not passed over: the partition waits.
+    /// Puts a message aside until it is. Where no letters are taken for long, the partition has to go on without: then the message
+    /// stays where it was, in its topic, until Kafka removes it there.
     async fn put_aside(&self, message: &OwnedMessage, reason: DeadLetter, words: &str) -> Result<(), Aborted> {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let mut wait = FIRST_WAIT;
-        while let Err(error) = self.dead_letters.put(message, reason, words).await {
-            let (topic, partition) = (message.topic(), message.partition());
-            let stuck = format!("partition {partition} of {topic} waits for a dead letter to be put aside: {error}");
-            self.rest(&mut wait, "dead letter", &stuck).await?;
+        loop {
+            match self.dead_letters.put(message, reason, words).await {
+                Ok(()) => break,
+                Err(NotPut::Yet(why)) => {
+                    let stuck =
+                        format!("partition {partition} of {topic} waits for a dead letter to be put aside: {why}");
+                    self.rest(&mut wait, "dead letter", &stuck).await?;
+                }
+                Err(NotPut::Ever(why)) => {
+                    self.ingest.metrics.dead_letter_lost(Broker::Kafka);
+                    if self.work.is_news("lost dead letter") {
+                        let place = format!("the message at offset {offset} in partition {partition} of {topic}");
+                        tracing::error!("{place} was passed over: it cannot be stored ({words}), nor put aside: {why}");
+                    }
+                    return Ok(());
+                }
+            }
         }
         self.ingest.metrics.dead_lettered(Broker::Kafka, reason);
         if self.work.is_news(reason.name()) {
-            let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
             tracing::warn!(topic, partition, offset, "a message was put aside as a dead letter: {words}");
         }
         Ok(())

@@ -55,6 +55,11 @@ impl Ledger {
             *terms += 1;
             Page { term: *terms, messages: VecDeque::new(), position: None, committed: None }
         });
+        if page.messages.back().is_some_and(|(last, _)| offset <= *last) {
+            // The topic was made anew, or read again from further in front: what was under way counts no more.
+            *terms += 1;
+            *page = Page { term: *terms, messages: VecDeque::new(), position: None, committed: None };
+        }
         page.messages.push_back((offset, false));
         (Place { partition, offset, term: page.term }, again)
     }
@@ -139,6 +144,20 @@ mod tests {
         assert!(ledger.commit().is_empty());
         ledger.uncommit();
         assert_eq!(ledger.commit(), [Position { partition: PARTITION, offset: 6 }]);
+    }
+
+    #[test]
+    fn a_topic_that_begins_anew_does_not_stop_its_partition() {
+        let mut ledger = Ledger::default();
+        let old: Vec<_> = [100, 101].map(|offset| ledger.begin(PARTITION, offset).0).into();
+        let new: Vec<_> = [0, 1].map(|offset| ledger.begin(PARTITION, offset).0).into();
+        ledger.finish(&old[1]);
+        ledger.finish(&new[1]);
+        assert!(ledger.commit().is_empty());
+        ledger.finish(&new[0]);
+        ledger.finish(&old[0]);
+        assert_eq!(ledger.commit(), [Position { partition: PARTITION, offset: 2 }]);
+        assert!(!ledger.is_busy(&[PARTITION]));
     }
 
     proptest! {

@@ -57,7 +57,11 @@ impl KafkaReceiver {
     /// Settings that cannot work.
     pub(crate) fn new(source: &KafkaSource, max_request_bytes: usize) -> Result<Self, ServerError> {
         let wrong = |error: &dyn std::fmt::Display| ServerError::config(format!("reading from Kafka: {error}"));
-        let connection = source.connection.client_properties().map_err(|error| wrong(&error))?;
+        let own = source.properties.0.iter();
+        let connection =
+            own.fold(source.connection.clone(), |connection, (name, value)| connection.property(name, value));
+        // Those of them that are about the way to the brokers are the dead letters' as well.
+        let connection = connection.client_properties().map_err(|error| wrong(&error))?;
         if source.group.is_empty() {
             return Err(wrong(&"the group has no name: give one"));
         }
@@ -91,9 +95,12 @@ impl KafkaReceiver {
         let mut producer: ClientConfig = connection.into_iter().collect();
         for (name, value) in [
             ("acks", "all"),
-            ("enable.idempotence", "true"),
+            // A letter may come twice anyhow, and an idempotent producer that is refused once is of no more use.
+            ("enable.idempotence", "false"),
             ("compression.codec", "lz4"),
             ("message.timeout.ms", "10000"),
+            // A topic that is not there is told before that.
+            ("topic.metadata.propagation.max.ms", "3000"),
             // As large as what was read.
             ("message.max.bytes", "1000000000"),
         ] {

@@ -5,12 +5,13 @@ use scouter_transport::kafka::KafkaConfig;
 /// The Kafka topics that a server reads. All servers of one group share the work.
 #[derive(Clone, Debug)]
 pub struct KafkaSource {
-    /// The brokers, who we are to them, and the topics of both signals. Its own properties are those of a producer: the
-    /// dead letters'.
+    /// The brokers, who we are to them, and the topics of both signals. Of its own properties those count that are about the way
+    /// to the brokers.
     pub connection: KafkaConfig,
     /// The consumer group; `scouter`.
     pub group: String,
-    /// More properties of the consumer by their names in librdkafka, such as `session.timeout.ms`. The values are not shown.
+    /// More properties of the consumer by their names in librdkafka, such as `session.timeout.ms`. Those about the way to the
+    /// brokers, such as `ssl.key.password`, hold for dead letters as well. The values are not shown.
     pub properties: Properties,
 }
 
