@@ -41,6 +41,8 @@ pub(super) struct Delivery {
     open: AtomicUsize,
     trouble: Mutex<Trouble>,
     done: Notify,
+    /// Whether every message travels in a batch of its own.
+    alone: bool,
 }
 
 /// Why a try has to be repeated.
@@ -50,6 +52,8 @@ struct Trouble {
     error: Option<Error>,
     /// The link was given up with messages in it.
     lost: bool,
+    /// A batch was refused as too large, which says nothing of the messages in it.
+    crowded: bool,
 }
 
 /// Goes with a message through librdkafka and comes back with its fate.
@@ -67,6 +71,8 @@ pub(super) enum Outcome {
     Failed(Error),
     /// Why is known to the link.
     Lost,
+    /// Some messages came in batches that are too large: each of them has to travel alone.
+    Crowded,
 }
 
 impl Progress {
@@ -92,20 +98,25 @@ impl Progress {
         self.settled.get(message as usize / 64).is_some_and(|word| word.fetch_or(bit, Ordering::AcqRel) & bit == 0)
     }
 
+    /// How many messages were acknowledged.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
     fn receipt(&self) -> Result<Receipt, Error> {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match refusal {
             None => Ok(Receipt::default()),
-            Some(refusal) if self.acknowledged.load(Ordering::Acquire) == 0 => Err(refusal.first),
+            Some(refusal) if self.acknowledged() == 0 => Err(refusal.first),
             Some(refusal) => Ok(Receipt { body: partial_success(&refusal).into() }),
         }
     }
 }
 
 impl Delivery {
-    pub(super) fn new(progress: Arc<Progress>, topic: &str) -> Arc<Self> {
+    pub(super) fn new(progress: Arc<Progress>, topic: &str, alone: bool) -> Arc<Self> {
         let (trouble, done) = (Mutex::default(), Notify::new());
-        Arc::new(Self { progress, topic: topic.to_owned(), open: AtomicUsize::new(1), trouble, done })
+        Arc::new(Self { progress, topic: topic.to_owned(), open: AtomicUsize::new(1), trouble, done, alone })
     }
 
     pub(super) fn ticket(self: &Arc<Self>, message: usize, items: usize) -> Box<Ticket> {
@@ -123,6 +134,7 @@ impl Delivery {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble.error.take() {
             _ if trouble.lost => Outcome::Lost,
+            _ if trouble.crowded => Outcome::Crowded,
             Some(error) => Outcome::Failed(error),
             None => self.progress.receipt().map_or_else(Outcome::Failed, Outcome::Delivered),
         }
@@ -144,7 +156,17 @@ impl Ticket {
         self.delivery.close_one();
     }
 
+    /// What the brokers, or librdkafka on their behalf, say.
     pub(super) fn failed(self, code: Code) {
+        if matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) && !self.delivery.alone {
+            self.delivery.trouble.lock().unwrap_or_else(PoisonError::into_inner).crowded = true;
+            return self.delivery.close_one();
+        }
+        self.refused(code);
+    }
+
+    /// The message itself was not taken.
+    pub(super) fn refused(self, code: Code) {
         let error = failure::error(code, &self.delivery.topic, "");
         let progress = &self.delivery.progress;
         if matches!(code, Code::Fatal | Code::PurgeQueue | Code::PurgeInflight) {
@@ -191,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn all_answers_are_awaited_and_the_next_try_knows_them() {
         let progress = progress(70);
-        let delivery = Delivery::new(Arc::clone(&progress), "t");
+        let delivery = Delivery::new(Arc::clone(&progress), "t", false);
         let tickets: Vec<_> = (0..70).map(|message| delivery.ticket(message, 1)).collect();
         let waiting = tokio::spawn({
             let delivery = Arc::clone(&delivery);
@@ -206,14 +228,14 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!((0..70).filter(|at| !progress.is_settled(*at)).collect::<Vec<_>>(), [66]);
 
-        let again = Delivery::new(progress, "t");
+        let again = Delivery::new(progress, "t", false);
         again.ticket(66, 1).acknowledged();
         assert!(matches!(again.settled().await, Outcome::Delivered(receipt) if receipt.body.is_empty()));
     }
 
     #[tokio::test]
     async fn what_is_refused_for_good_is_a_partial_success_or_an_error() {
-        let delivery = Delivery::new(progress(3), "t");
+        let delivery = Delivery::new(progress(3), "t", true);
         delivery.ticket(0, 5).acknowledged();
         delivery.ticket(1, 2).failed(Code::MessageSizeTooLarge);
         delivery.ticket(2, 4).failed(Code::PolicyViolation);
@@ -222,14 +244,26 @@ mod tests {
         assert_eq!(partial.rejected_spans, 6);
         assert!(partial.error_message.contains("larger than max_message_bytes"), "{}", partial.error_message);
 
-        let none = Delivery::new(progress(1), "t");
+        let none = Delivery::new(progress(1), "t", true);
         none.ticket(0, 2).failed(Code::MessageSizeTooLarge);
         assert!(matches!(none.settled().await, Outcome::Failed(error) if error.kind() == ErrorKind::TooLarge));
     }
 
     #[tokio::test]
+    async fn a_batch_that_is_too_large_says_nothing_of_its_messages() {
+        let progress = progress(3);
+        let delivery = Delivery::new(Arc::clone(&progress), "t", false);
+        delivery.ticket(0, 1).acknowledged();
+        delivery.ticket(1, 1).failed(Code::MessageSizeTooLarge);
+        // This one is larger than the client itself takes.
+        delivery.ticket(2, 1).refused(Code::MessageSizeTooLarge);
+        assert!(matches!(delivery.settled().await, Outcome::Crowded));
+        assert_eq!([0, 1, 2].map(|message| progress.is_settled(message)), [true, false, true]);
+    }
+
+    #[tokio::test]
     async fn messages_in_a_broken_link_are_lost() {
-        let delivery = Delivery::new(progress(2), "t");
+        let delivery = Delivery::new(progress(2), "t", false);
         delivery.ticket(0, 1).failed(Code::NotEnoughReplicas);
         delivery.ticket(1, 1).failed(Code::PurgeInflight);
         assert!(matches!(delivery.settled().await, Outcome::Lost));

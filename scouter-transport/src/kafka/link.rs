@@ -53,7 +53,8 @@ struct Trouble {
     last: Option<(Code, String)>,
     /// The last line about a broker: what is not told as an error, such as a connection that was closed early.
     line: Option<String>,
-    down_since: Option<Instant>,
+    /// Since when all brokers are away, and how much had been acknowledged before.
+    down: Option<(Instant, u64)>,
 }
 
 /// Hears what librdkafka tells.
@@ -197,10 +198,13 @@ impl News {
             }
             Code::AllBrokersDown => {
                 if self.waiting.load(Ordering::Acquire) == 0 {
-                    trouble.down_since = None;
+                    trouble.down = None;
                     return;
                 }
-                let since = *trouble.down_since.get_or_insert_with(Instant::now);
+                let acknowledged = self.acknowledged();
+                // They have been back meanwhile if anything was acknowledged.
+                let before = trouble.down.filter(|(_, before)| *before == acknowledged);
+                let (since, _) = *trouble.down.insert(before.unwrap_or_else(|| (Instant::now(), acknowledged)));
                 if since.elapsed() < PATIENCE {
                     return;
                 }

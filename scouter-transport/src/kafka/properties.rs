@@ -23,6 +23,22 @@ const RESERVED: &[(&str, &str)] = &[
     ("sasl.mechanism", "set the SASL mechanism instead"),
     ("sasl.mechanisms", "set the SASL mechanism instead"),
     ("transactional.id", "transactions are not used"),
+    ("delivery.report.only.error", "a message is always acknowledged by all replicas"),
+];
+
+/// How properties begin that are about the way to the brokers, whoever goes it.
+const CONNECTION: &[&str] = &[
+    "broker.",
+    "client.",
+    "connections.",
+    "enable.sasl.",
+    "enable.ssl.",
+    "https.",
+    "reconnect.",
+    "sasl.",
+    "security.",
+    "socket.",
+    "ssl.",
 ];
 
 /// The longest name of a topic (Kafka's `Topic.MAX_NAME_LENGTH`).
@@ -36,8 +52,8 @@ fn wrong(detail: impl Into<String>) -> Error {
 }
 
 impl KafkaConfig {
-    /// What every client of these brokers is told, by the names of librdkafka: brokers, name, security. Holds the
-    /// password.
+    /// What every client of these brokers is told, by the names of librdkafka: brokers, name, security, and those of the
+    /// properties that are about the way to the brokers. Holds the password.
     ///
     /// # Errors
     ///
@@ -52,7 +68,14 @@ impl KafkaConfig {
             ("reconnect.backoff.max.ms", "1000".to_owned()),
         ];
         self.add_security(&mut properties)?;
-        Ok(properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        let mut properties: Vec<_> = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, value) in &self.properties {
+            if CONNECTION.iter().any(|beginning| name.starts_with(beginning)) {
+                check_reserved(name)?;
+                properties.push((name.clone(), value.clone()));
+            }
+        }
+        Ok(properties)
     }
 
     /// The properties of the producer.
@@ -77,9 +100,7 @@ impl KafkaConfig {
             client.set(name, value);
         }
         for (name, value) in &self.properties {
-            if let Some((_, way_out)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
-                return Err(wrong(format!("the Kafka property {name} cannot be set: {way_out}")));
-            }
+            check_reserved(name)?;
             client.set(name, value);
         }
         client.create_native_config().map_err(refused_property)?;
@@ -166,6 +187,13 @@ impl KafkaConfig {
             properties.push(("ssl.key.pem", pem(key, "client key", "PRIVATE KEY")?));
         }
         Ok(())
+    }
+}
+
+fn check_reserved(name: &str) -> Result<(), Error> {
+    match RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+        Some((_, way_out)) => Err(wrong(format!("the Kafka property {name} cannot be set: {way_out}"))),
+        None => Ok(()),
     }
 }
 
@@ -258,6 +286,10 @@ mod tests {
             (config().property("linger.mss", "1"), "the Kafka property linger.mss is not known: look it up"),
             (config().property("linger.ms", "hush"), "the Kafka property linger.ms does not take this value"),
             (config().property("client.id", "\0"), "has a name or a value with a zero byte in it"),
+            (
+                config().property("delivery.report.only.error", "true"),
+                "the Kafka property delivery.report.only.error cannot be set: a message is always acknowledged",
+            ),
             (config().property("acks", "1"), "the Kafka property acks cannot be set: a message is always acknowledged"),
             (config().username("me"), "Kafka has a user name and no password: give both or neither"),
             (config().password("hush"), "Kafka has a password and no user name: give both or neither"),
@@ -298,6 +330,17 @@ mod tests {
             assert_eq!(client.get(name), Some(value), "{name}");
         }
         assert_eq!(client.get("security.protocol"), None);
+    }
+
+    #[test]
+    fn what_is_about_the_way_to_the_brokers_is_for_every_client() {
+        let config = config().property("socket.nagle.disable", "true").property("linger.ms", "7");
+        let properties = config.client_properties().unwrap();
+        let names: Vec<_> = properties.iter().map(|(name, _)| &**name).collect();
+        assert!(names.contains(&"socket.nagle.disable") && !names.contains(&"linger.ms"), "{names:?}");
+        let error = config.property("sasl.password", "hush").client_properties().unwrap_err();
+        assert!(error.to_string().contains("sasl.password cannot be set: set the password instead"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
     }
 
     #[test]

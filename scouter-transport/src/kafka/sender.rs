@@ -1,7 +1,7 @@
 //! The implementation over Kafka.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -34,6 +34,8 @@ pub struct Kafka {
     /// Tells the progress of this transport from that of others.
     number: u64,
     link: Mutex<Option<Arc<Link>>>,
+    /// The largest batch of messages (`batch.size`). Becomes smaller when the brokers take less.
+    batch_bytes: AtomicUsize,
     traffic: Traffic,
 }
 
@@ -43,6 +45,11 @@ struct Properties(ClientConfig);
 /// Which link a send uses, and what it had acknowledged before.
 #[derive(Debug, Default)]
 struct Hold(Option<(Arc<Link>, u64)>);
+
+/// The largest batch unless a property says otherwise; librdkafka's own default.
+const BATCH_BYTES: usize = 1_000_000;
+/// Batches do not become smaller than this.
+const SMALLEST_BATCH: usize = 1_000;
 
 static TRANSPORTS: AtomicU64 = AtomicU64::new(0);
 
@@ -62,7 +69,9 @@ impl Kafka {
     pub fn new(config: KafkaConfig) -> Result<Self, Error> {
         let properties = Properties(config.producer()?);
         let number = TRANSPORTS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { config, properties, number, link: Mutex::default(), traffic: Traffic::default() })
+        let batch_bytes = properties.0.get("batch.size").and_then(|bytes| bytes.parse().ok()).unwrap_or(BATCH_BYTES);
+        let (link, traffic) = (Mutex::default(), Traffic::default());
+        Ok(Self { config, properties, number, link, batch_bytes: AtomicUsize::new(batch_bytes), traffic })
     }
 
     /// The link, a new one where there is none that works.
@@ -71,47 +80,80 @@ impl Kafka {
         if let Some(link) = place.as_ref().filter(|link| !link.news().is_broken()) {
             return Ok(Arc::clone(link));
         }
-        let link = Arc::new(Link::open(self.properties.0.clone()).await?);
+        let link = Arc::new(self.open(self.batch_bytes.load(Ordering::Relaxed)).await?);
         *place = Some(Arc::clone(&link));
         Ok(link)
     }
 
+    async fn open(&self, batch_bytes: usize) -> Result<Link, Error> {
+        let mut properties = self.properties.0.clone();
+        properties.set("batch.size", batch_bytes.to_string());
+        Link::open(properties).await
+    }
+
     async fn deliver(&self, payload: &Payload, hold: &mut Hold) -> Result<Receipt, Error> {
         let link = self.link().await?;
-        hold.0 = Some((Arc::clone(&link), link.news().acknowledged()));
+        match self.attempt(payload, &link, hold, false).await? {
+            Outcome::Delivered(receipt) => Ok(receipt),
+            Outcome::Failed(error) => {
+                if error.kind() == ErrorKind::Refused {
+                    self.retire(&link).await;
+                }
+                Err(error)
+            }
+            Outcome::Lost => Err(link.news().broken().await),
+            Outcome::Crowded => self.deliver_one_by_one(payload, &link, hold).await,
+        }
+    }
+
+    /// A batch of messages was larger than the brokers take: each of them goes by itself. If that was it, later batches are
+    /// smaller.
+    async fn deliver_one_by_one(&self, payload: &Payload, link: &Arc<Link>, hold: &mut Hold) -> Result<Receipt, Error> {
+        let alone = Arc::new(self.open(1).await?);
+        let outcome = self.attempt(payload, &alone, hold, true).await?;
+        if alone.news().acknowledged() > 0 && self.retire(link).await {
+            let smaller = self.batch_bytes.load(Ordering::Relaxed) / 4;
+            self.batch_bytes.store(smaller.max(SMALLEST_BATCH), Ordering::Relaxed);
+        }
+        match outcome {
+            Outcome::Delivered(receipt) => Ok(receipt),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Lost | Outcome::Crowded => Err(alone.news().broken().await),
+        }
+    }
+
+    /// Sends what is not settled, and waits for the answers.
+    async fn attempt(
+        &self,
+        payload: &Payload,
+        link: &Arc<Link>,
+        hold: &mut Hold,
+        alone: bool,
+    ) -> Result<Outcome, Error> {
         let news = link.news();
+        hold.0 = Some((Arc::clone(link), news.acknowledged()));
         let _waiting = news.wait();
         let delivery = tokio::select! {
-            delivery = self.hand_over(payload, &link) => delivery,
+            delivery = self.hand_over(payload, link, alone) => delivery,
             why = news.broken() => return Err(why),
         };
         tokio::select! {
             biased;
-            outcome = delivery.settled() => match outcome {
-                Outcome::Delivered(receipt) => Ok(receipt),
-                Outcome::Failed(error) => {
-                    if error.kind() == ErrorKind::Refused {
-                        self.retire(&link).await;
-                    }
-                    Err(error)
-                }
-                Outcome::Lost => Err(news.broken().await),
-            },
+            outcome = delivery.settled() => Ok(outcome),
             why = news.broken() => Err(why),
         }
     }
 
     /// Sends that use the link go on with it; the next one makes another. librdkafka remembers for minutes that a topic is
     /// not there or not for this user, which may be mended sooner.
-    async fn retire(&self, link: &Arc<Link>) {
-        let mut place = self.link.lock().await;
-        if place.as_ref().is_some_and(|held| Arc::ptr_eq(held, link)) {
-            *place = None;
-        }
+    ///
+    /// Answers whether it was in use.
+    async fn retire(&self, link: &Arc<Link>) -> bool {
+        self.link.lock().await.take_if(|held| Arc::ptr_eq(held, link)).is_some()
     }
 
     /// Gives everything that is not settled to librdkafka, as fast as it takes it.
-    async fn hand_over(&self, payload: &Payload, link: &Link) -> Arc<Delivery> {
+    async fn hand_over(&self, payload: &Payload, link: &Link, alone: bool) -> Arc<Delivery> {
         let topic = self.config.topic_of(payload.signal);
         let split = match payload.content {
             ContentType::Protobuf => {
@@ -123,7 +165,7 @@ impl Kafka {
         let headers = OwnedHeaders::new_with_capacity(1).insert(content);
         let Some(split) = split else {
             // What cannot be taken apart travels as it is.
-            let delivery = Delivery::new(self.progress(payload, 1), topic);
+            let delivery = Delivery::new(self.progress(payload, 1), topic, alone);
             if !delivery.progress.is_settled(0) {
                 let ticket = delivery.ticket(0, payload.items as usize);
                 let record = BaseRecord::with_opaque_to(topic, ticket).payload(&payload.body[..]).headers(headers);
@@ -131,7 +173,7 @@ impl Kafka {
             }
             return delivery;
         };
-        let delivery = Delivery::new(self.progress(payload, split.messages().len()), topic);
+        let delivery = Delivery::new(self.progress(payload, split.messages().len()), topic, alone);
         let mut body = Vec::new();
         for (number, message) in split.messages().iter().enumerate() {
             if delivery.progress.is_settled(number) {
@@ -185,7 +227,7 @@ async fn produce<'a, K: rdkafka::message::ToBytes + ?Sized>(
             Ok(()) => return,
             Err((KafkaError::MessageProduction(Code::QueueFull), returned)) => record = returned,
             Err((error, returned)) => {
-                return returned.delivery_opaque.failed(error.rdkafka_error_code().unwrap_or(Code::InvalidArgument));
+                return returned.delivery_opaque.refused(error.rdkafka_error_code().unwrap_or(Code::InvalidArgument));
             }
         }
         link.news().room().await;
