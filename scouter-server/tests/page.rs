@@ -35,12 +35,15 @@ fn quoted<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
     text.match_indices(before).filter_map(|(at, _)| text[at + before.len()..].split('"').next()).collect()
 }
 
-const PAGES: [&str; 2] = ["/", "/traces/4bf92f3577b34da6a3ce929d0e0e4736"];
+const PAGES: [&str; 3] = ["/", "/traces/4bf92f3577b34da6a3ce929d0e0e4736", "/records"];
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 11] = [
     ("/page/page.css", "text/css; charset=utf-8"),
     ("/page/icon.svg", "image/svg+xml"),
     ("/page/common.js", "text/javascript; charset=utf-8"),
+    ("/page/ask.js", "text/javascript; charset=utf-8"),
+    ("/page/listing.js", "text/javascript; charset=utf-8"),
+    ("/page/found.js", "text/javascript; charset=utf-8"),
     ("/page/traces.js", "text/javascript; charset=utf-8"),
     ("/page/trace.js", "text/javascript; charset=utf-8"),
     ("/page/details.js", "text/javascript; charset=utf-8"),
@@ -104,8 +107,9 @@ async fn whatever_a_page_asks_for_is_served() {
 #[tokio::test]
 async fn scripts_find_the_elements_they_look_for() {
     for (page, scripts) in [
-        ("/", ["traces.js", "common.js"].as_slice()),
-        (PAGES[1], &["trace.js", "common.js", "details.js", "records.js"]),
+        ("/", ["traces.js", "listing.js", "ask.js", "common.js"].as_slice()),
+        (PAGES[1], &["trace.js", "ask.js", "common.js", "details.js", "records.js"]),
+        (PAGES[2], &["found.js", "listing.js", "ask.js", "common.js", "records.js"]),
     ] {
         let html = get(page).await.text;
         for script in scripts {

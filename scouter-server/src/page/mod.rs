@@ -24,12 +24,16 @@ struct Asset {
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 14] = [
     Asset { path: "/", content_type: HTML, text: include_str!("assets/traces.html") },
     Asset { path: "/traces/{trace_id}", content_type: HTML, text: include_str!("assets/trace.html") },
+    Asset { path: "/records", content_type: HTML, text: include_str!("assets/records.html") },
     Asset { path: "/page/page.css", content_type: "text/css; charset=utf-8", text: include_str!("assets/page.css") },
     Asset { path: "/page/icon.svg", content_type: "image/svg+xml", text: include_str!("assets/icon.svg") },
     Asset { path: "/page/common.js", content_type: JAVASCRIPT, text: include_str!("assets/common.js") },
+    Asset { path: "/page/ask.js", content_type: JAVASCRIPT, text: include_str!("assets/ask.js") },
+    Asset { path: "/page/listing.js", content_type: JAVASCRIPT, text: include_str!("assets/listing.js") },
+    Asset { path: "/page/found.js", content_type: JAVASCRIPT, text: include_str!("assets/found.js") },
     Asset { path: "/page/traces.js", content_type: JAVASCRIPT, text: include_str!("assets/traces.js") },
     Asset { path: "/page/trace.js", content_type: JAVASCRIPT, text: include_str!("assets/trace.js") },
     Asset { path: "/page/details.js", content_type: JAVASCRIPT, text: include_str!("assets/details.js") },

@@ -28,7 +28,7 @@ impl Fresh {
     }
 
     /// The database, past the store.
-    fn database(&self) -> Connection {
+    pub(crate) fn database(&self) -> Connection {
         Connection::open(self.0.path().join("data/spans.db")).unwrap()
     }
 }
@@ -90,39 +90,6 @@ fn files_of_others_and_of_the_future_are_refused() {
     )
     .unwrap();
     assert_eq!(open(text.config()).unwrap_err().kind(), StoreErrorKind::Corrupt);
-}
-
-/// A database that the first version wrote: 40 traces of 5 spans.
-const VERSION_1: &[u8] = include_bytes!("version-1.db.zst");
-
-#[tokio::test]
-async fn a_database_of_the_first_version_goes_on() {
-    let fresh = Fresh::new();
-    std::fs::create_dir(fresh.config().directory).unwrap();
-    std::fs::write(fresh.config().directory.join("spans.db"), zstd::decode_all(VERSION_1).unwrap()).unwrap();
-    let version = || fresh.database().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(version(), 1);
-    for round in 0..2 {
-        let store = fresh.open();
-        assert_eq!(version(), 2);
-        let page = store.search(TraceFilters { limit: Some(1000), ..TraceFilters::default() }).await.unwrap();
-        assert_eq!(page.items.len(), 40 + round);
-        assert!(page.items[round..].iter().all(|trace| trace.span_count == 5));
-        assert_eq!(store.services().await.unwrap()[..2], ["service 0", "service 1"]);
-        let failed =
-            TraceFilters { has_errors: Some(true), entity_uid: Some("entity-1".to_owned()), ..Default::default() };
-        assert_eq!(store.spans(failed).await.unwrap().len(), 10);
-        let tags =
-            store.tags(TagFilters { value_prefix: Some("t".to_owned()), ..TagFilters::default() }).await.unwrap();
-        assert_eq!((tags[0].value.as_str(), tags[0].traces, tags[0].records), ("test", 20, 0));
-        let new = Given::new(1000, 1, None);
-        let written = store.write(Signal::Traces, request(&[new])).await.unwrap();
-        assert_eq!(written.stored, u64::from(round == 0));
-        let written = store.write(Signal::Logs, said(&[Said::new(1), Said::new(2)])).await.unwrap();
-        assert_eq!((written.stored, written.duplicates), if round == 0 { (2, 0) } else { (0, 2) });
-        assert_eq!(store.records(RecordFilters::default()).await.unwrap().items.len(), 2);
-        store.close().await.unwrap();
-    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod conformance;
 mod crash;
 mod embedded;
+mod formats;
 mod model;
 mod properties;
 mod record_properties;

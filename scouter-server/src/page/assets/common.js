@@ -1,4 +1,4 @@
-// What both pages need: asking the server, writing numbers, making elements out of text.
+// What the pages share: writing numbers, making elements out of text.
 
 /** Makes an element. Children are elements or text; text never becomes markup. */
 export function element(tag, properties = {}, ...children) {
@@ -10,37 +10,6 @@ export function element(tag, properties = {}, ...children) {
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
-}
-
-/** Reads JSON without rounding: integers a double cannot hold become BigInt where the browser shows their text. */
-function parse(text) {
-  return JSON.parse(text, (_key, value, context) => {
-    const inexact = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
-    return inexact && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
-  });
-}
-
-/** Asks the server. Throws an Error with its words when it does not answer with what was asked for. */
-export async function ask(path) {
-  let response;
-  try {
-    response = await fetch(path, { headers: { accept: "application/json" } });
-  } catch {
-    throw new Error("The server cannot be reached.");
-  }
-  const text = await response.text();
-  let answer;
-  try {
-    answer = parse(text);
-  } catch {
-    throw new Error(`The server answered ${response.status} without JSON.`);
-  }
-  if (!response.ok) {
-    const error = new Error(answer?.error?.message ?? `The server answered ${response.status}.`);
-    error.status = response.status;
-    throw error;
-  }
-  return answer;
 }
 
 /** Nanoseconds between two times, each a number or a BigInt. */

@@ -1,5 +1,6 @@
-// The records of a trace: fetched with it, and listed beside the spans that inserted them.
-import { ask, badge, count, element, moment } from "./common.js";
+// Records: those of a trace, fetched with it, and how each is shown.
+import { ask } from "./ask.js";
+import { badge, count, element, moment } from "./common.js";
 import { part, pretty } from "./values.js";
 
 const PAGE = 1000;
@@ -41,7 +42,16 @@ function others(record) {
   return Object.entries(record.attributes).filter(([key]) => !own.test(key));
 }
 
-function card(record) {
+/** Where the rest of it is: its trace, and the other records of its entity. */
+function ways(record, isAlone) {
+  const made = [];
+  const uid = record.entity?.uid ?? "";
+  if (isAlone && record.trace_id !== null) made.push(element("a", { href: `/traces/${record.trace_id}`, "data-testid": "record-trace" }, "its trace"));
+  if (uid !== "") made.push(element("a", { href: `/records?${new URLSearchParams({ entity_uid: uid })}`, "data-testid": "record-entity" }, "records of this entity"));
+  return made.length === 0 ? null : element("p", { class: "facts" }, ...made);
+}
+
+function card(record, isAlone) {
   const body = record.body;
   const fields = body !== null && typeof body === "object" && !Array.isArray(body) ? Object.entries(body) : null;
   const tags = Object.entries(record.tags).map(([key, value]) => element("span", { class: "tag", "data-testid": "record-tag" }, `${key}: ${value}`));
@@ -50,6 +60,7 @@ function card(record) {
     fields !== null || body === null ? null : element("pre", { class: "body", "data-testid": "record-body" }, pretty(body)),
     part("About", facts(record), "record-facts"),
     part("Attributes", others(record), "record-attributes", record.dropped_attributes_count),
+    ways(record, isAlone),
   ];
   return element(
     "li", { class: "record", "data-testid": "record" },
@@ -61,9 +72,9 @@ function card(record) {
   );
 }
 
-/** A list of records. */
-export function list(records) {
-  return element("ul", { class: "plain records", "data-testid": "records" }, ...records.map(card));
+/** A list of records; `isAlone` where their trace is not beside them. */
+export function list(records, isAlone = false) {
+  return element("ul", { class: "plain records", "data-testid": "records" }, ...records.map((record) => card(record, isAlone)));
 }
 
 /** What a span's row says of its records. */

@@ -1,5 +1,6 @@
 // One trace as an indented waterfall.
-import { ask, badge, between, colour, count, duration, element, moment, paint, say } from "./common.js";
+import { ask } from "./ask.js";
+import { badge, between, colour, count, duration, element, moment, paint, say } from "./common.js";
 import { close, show } from "./details.js";
 import { fetchRecords, list, marker } from "./records.js";
 

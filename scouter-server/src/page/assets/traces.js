@@ -1,21 +1,11 @@
 // The list of traces, and the search.
-import { ask, badge, count, duration, element, moment, say } from "./common.js";
+import { ask } from "./ask.js";
+import { badge, count, duration, element, moment } from "./common.js";
+import { filters, listing } from "./listing.js";
 
 const form = document.getElementById("search");
 const table = document.getElementById("traces");
-const more = document.getElementById("more");
-const PAGE = 50;
 const SERVICES = 4;
-let cursor = null;
-
-/** The filters in the page's address, which is where the form puts them: reloading and sharing keep them. */
-function filters() {
-  const wanted = new URLSearchParams();
-  for (const [name, value] of new URLSearchParams(location.search)) {
-    if (form.elements.namedItem(name) && value.trim() !== "") wanted.set(name, value.trim());
-  }
-  return wanted;
-}
 
 function row(trace) {
   const errors = Number(trace.error_count);
@@ -35,25 +25,11 @@ function row(trace) {
   );
 }
 
-async function load() {
-  more.disabled = true;
-  const query = filters();
-  query.set("limit", String(PAGE));
-  if (cursor) query.set("cursor", cursor);
-  try {
-    const page = await ask(`/api/v1/traces/search?${query}`);
-    const body = table.tBodies[0];
-    body.append(...page.items.map(row));
-    cursor = page.next_cursor;
-    more.hidden = cursor === null;
-    table.hidden = body.rows.length === 0;
-    const asked = filters().size > 0;
-    const nothing = asked ? "No trace matches. Search for less." : "No traces yet. They appear here as soon as the first one arrives.";
-    say(body.rows.length === 0 ? nothing : "");
-  } catch (error) {
-    say(error.message, true);
-  }
-  more.disabled = false;
+function add(traces) {
+  const body = table.tBodies[0];
+  body.append(...traces.map(row));
+  table.hidden = body.rows.length === 0;
+  return body.rows.length;
 }
 
 async function fillForm() {
@@ -73,10 +49,8 @@ async function fillForm() {
   form.elements.namedItem("has_errors").checked = wanted.get("has_errors") === "true";
 }
 
-// Fields nobody filled in do not belong into the address.
-form.addEventListener("formdata", (event) => {
-  for (const [name, value] of [...event.formData]) if (value.trim() === "") event.formData.delete(name);
-});
-more.addEventListener("click", load);
 fillForm();
-load();
+listing("/api/v1/traces/search", add, {
+  none: "No trace matches. Search for less.",
+  nothing: "No traces yet. They appear here as soon as the first one arrives.",
+});

@@ -14,7 +14,7 @@ export function pretty(value) {
   if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return text(value);
   try {
     // Only where nothing gets lost: a number that a double cannot hold would change.
-    return /\d{16}/.test(value) ? value : JSON.stringify(JSON.parse(value), null, 2);
+    return /\d{16}|\d[eE]\+?\d{3}/.test(value) ? value : JSON.stringify(JSON.parse(value), null, 2);
   } catch {
     return value;
   }

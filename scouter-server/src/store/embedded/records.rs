@@ -1,5 +1,6 @@
 //! Records: how they are numbered, and how the wanted ones are found.
 
+mod named;
 mod page;
 mod wanted;
 mod writer;
@@ -16,6 +17,7 @@ use super::cursor::Cursor;
 use super::failure::Failure;
 use super::snapshot::{self, Shelf, Snapshot};
 use crate::store::embedded::block;
+pub(super) use named::name_all;
 use page::{Bounds, Page};
 use wanted::Wanted;
 pub(super) use writer::{RecordMemory, RecordWriter};
@@ -23,7 +25,7 @@ pub(super) use writer::{RecordMemory, RecordWriter};
 /// How many bits the offset of an entry needs: entries begin before a block is full.
 const OFFSET_BITS: u32 = block::BLOCK_BYTES.trailing_zeros();
 
-/// A tag with more records than this may be no short cut where something else is asked for, too.
+/// A tag, or a name, with more records than this may be no short cut where something else is asked for, too.
 const RARE: i64 = 1000;
 
 /// The number of the record at this place: its block, and the offset of its entry in there. Later records have greater numbers.
@@ -45,6 +47,10 @@ pub(super) fn find(snapshot: &mut Snapshot<'_>, filters: &RecordFilters) -> Resu
     let Some(wanted) = Wanted::new(snapshot, filters)? else { return page.read(snapshot) };
     if let Some(id) = filters.trace_id {
         for no in of_trace(snapshot.sql, id)? {
+            consider(snapshot, &wanted, no, &mut page)?;
+        }
+    } else if let Some(records) = named::few(snapshot.sql, filters)? {
+        for no in records {
             consider(snapshot, &wanted, no, &mut page)?;
         }
     } else if let Some(tag) = leading_tag(snapshot.sql, &wanted)? {

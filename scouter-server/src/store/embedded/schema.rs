@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::failure::failed;
+use super::failure::{Failure, failed};
+use super::records;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Counted up with every change that an older server could not read.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long a directory may still be held by another server.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -72,6 +73,12 @@ CREATE TABLE record_trace (trace INTEGER NOT NULL, record INTEGER NOT NULL, PRIM
 CREATE TABLE record_tag (
     name INTEGER NOT NULL, value INTEGER NOT NULL, time INTEGER NOT NULL, record INTEGER NOT NULL,
     PRIMARY KEY (name, value, time, record)) WITHOUT ROWID;
+";
+
+/// What came with version 3: `record_name`, hashes of the ids that programs give to records and to their sessions, to find the few
+/// records of one (see `records/named.rs`).
+const NAME_TABLE: &str = "
+CREATE TABLE record_name (name INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (name, record)) WITHOUT ROWID;
 ";
 
 /// A directory that holds a store, and the proof that no other server has it.
@@ -161,15 +168,14 @@ impl Home {
         let file = self.file.display();
         match (pragma("application_id")?, pragma("user_version")?, tables) {
             (0, 0, 0) => {
-                let create = format!(
-                    "BEGIN IMMEDIATE; {TABLES} {RECORD_TABLES} PRAGMA application_id = {APPLICATION_ID}; \
-                     PRAGMA user_version = {VERSION}; COMMIT;"
-                );
-                connection.execute_batch(&create).map_err(|error| failed("making the tables", error))
+                let tables = [TABLES, RECORD_TABLES, NAME_TABLE].concat();
+                let mark = format!("PRAGMA application_id = {APPLICATION_ID};");
+                grow(connection, &(tables + &mark), false).map_err(|failure| failure.during("making the tables"))
             }
-            (APPLICATION_ID, 1, _) => {
-                let migrate = format!("BEGIN IMMEDIATE; {RECORD_TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-                connection.execute_batch(&migrate).map_err(|error| failed("making the tables of records", error))
+            (APPLICATION_ID, version @ 1..VERSION, _) => {
+                let tables = if version == 1 { [RECORD_TABLES, NAME_TABLE].concat() } else { NAME_TABLE.to_owned() };
+                grow(connection, &tables, version == 2)
+                    .map_err(|failure| failure.during(&format!("bringing {file} from format {version} to {VERSION}")))
             }
             (APPLICATION_ID, VERSION, _) => Ok(()),
             (APPLICATION_ID, version, _) if version > VERSION => unknown(format!(
@@ -179,6 +185,17 @@ impl Home {
             _ => unknown(format!("{file} was not written by a scouter server: give it another data directory")),
         }
     }
+}
+
+/// Makes tables and fills the new ones, all of it or nothing.
+fn grow(connection: &Connection, tables: &str, has_records: bool) -> Result<(), Failure> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    transaction.execute_batch(tables)?;
+    if has_records {
+        records::name_all(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
 }
 
 /// A connection that only reads.

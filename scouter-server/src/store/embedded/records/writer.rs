@@ -9,6 +9,7 @@ use scouter_client::record::UID_ATTRIBUTE;
 use scouter_client::span;
 use scouter_span::view::{KeyValue, LogRecordView, LogsRequest, Resource, ValueView};
 
+use super::named::NameWriter;
 use super::wanted::{EVENT_TERM, SPAN_TERM};
 use super::{half, number, place, time_of};
 use crate::store::Written;
@@ -32,6 +33,7 @@ pub(in crate::store::embedded) struct RecordWriter<'c> {
     insert_key: CachedStatement<'c>,
     insert_trace: CachedStatement<'c>,
     insert_tag: CachedStatement<'c>,
+    names: NameWriter<'c>,
     put_block: CachedStatement<'c>,
 }
 
@@ -60,6 +62,7 @@ impl<'c> RecordWriter<'c> {
             insert_tag: sql.prepare_cached(
                 "INSERT OR IGNORE INTO record_tag (name, value, time, record) VALUES (?1, ?2, ?3, ?4)",
             )?,
+            names: NameWriter::new(sql)?,
             put_block: sql.prepare_cached(
                 "INSERT INTO record_block (no, raw_length, first, last, bloom, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                  ON CONFLICT (no) DO UPDATE SET raw_length = ?2, first = ?3, last = ?4, bloom = ?5, data = ?6",
@@ -157,6 +160,7 @@ impl<'c> RecordWriter<'c> {
         if let Some(id) = record.trace_id() {
             self.insert_trace.execute([half(id), no])?;
         }
+        self.names.add(record, no)?;
         tail.push(Entry::record(record).of(origin.resource_no, origin.scope_no, 0), time);
         if *noted != Some(tail.no) {
             origin.resource.attributes().iter().for_each(|attribute| tail.note(attribute));
@@ -221,7 +225,7 @@ fn uid(record: LogRecordView<'_>) -> Option<&str> {
 
 /// The key of a record with this id. The keys of version 7 UUIDs (RFC 9562, section 5.7) are in the order of their time: keys of new
 /// records then lie together, and the index against duplicates grows at one end.
-fn key(uid: &str) -> i64 {
+pub(super) fn key(uid: &str) -> i64 {
     let hash = bloom::content(uid.as_bytes());
     let milliseconds = || {
         let (high, rest) = uid.split_once('-')?;
