@@ -127,6 +127,53 @@ async fn what_was_acknowledged_survives_being_killed_and_is_stored_once() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let limited = |bytes: u32| {
+        let mut command = Command::new("sh");
+        // A file beyond the limit is an error, as on a full disk, instead of a signal.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / 512);
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_scouter-server"));
+        command.args(["--listen", "127.0.0.1:0", "--directory"]).arg(directory.path());
+        Program::start(command)
+    };
+    let record = |n: i64| said::Said { trace: Some(n as u64 % 7 + 1), ..said::Said::new(n) };
+    let batch = |number: i64| said::said(&(number * 100..number * 100 + 100).map(record).collect::<Vec<_>>());
+    let post = async |program: &Program, number| {
+        let answer = program.call(Method::POST, "/v1/logs", &[("content-type", PROTOBUF)], batch(number)).await;
+        (answer.status.as_u16(), answer.header("retry-after").to_owned())
+    };
+    let program = limited(512 << 10);
+    let mut stored = 0;
+    let refused = loop {
+        match post(&program, stored).await {
+            (200, _) => stored += 1,
+            refused => break refused,
+        }
+        assert!(stored < 10_000, "the limit does not hold");
+    };
+    assert_eq!(refused, (503, "1".to_owned()));
+    assert!(stored > 0);
+    // Still there, still refusing, and what it has can be read.
+    assert_eq!(post(&program, stored).await.0, 503);
+    let page = program.call(Method::GET, "/api/v1/records?limit=1", &[], Bytes::new()).await;
+    assert_eq!(page.json()["items"][0]["body"], stored * 100 - 1);
+    assert_eq!(program.metric("scouter_server_records_rejected_total{reason=\"store_error\"}").await, "200");
+    assert_eq!(program.end("-KILL"), None);
+    // With room again, everything is there that was acknowledged, and nothing of what was refused.
+    let program = Program::in_directory(directory.path());
+    for number in 0..stored {
+        assert_eq!(post(&program, number).await.0, 200);
+    }
+    let all = (stored * 100).to_string();
+    assert_eq!(program.metric("scouter_server_records_duplicate_total").await, all);
+    assert_eq!(post(&program, stored).await.0, 200);
+    assert_eq!(program.metric("scouter_server_records_stored_total").await, "100");
+    assert_eq!(program.end("-TERM"), Some(0));
+}
+
+#[tokio::test]
 async fn settings_come_from_the_environment_too_and_tokens_from_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let tokens = directory.path().join("tokens");

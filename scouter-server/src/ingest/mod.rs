@@ -4,7 +4,7 @@ mod room;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use scouter_span::view::{LogsRequest, TraceRequest};
@@ -13,7 +13,7 @@ use scouter_span::wire::WireError;
 pub(crate) use room::{Reservation, Room};
 
 use crate::metrics::{Metrics, Rejection};
-use crate::store::{Signal, Store, StoreError, StoreErrorKind};
+use crate::store::{Signal, Store, StoreError, StoreErrorKind, Written};
 
 /// The one way into the store, shared by every receiver.
 #[derive(Clone, Debug)]
@@ -56,6 +56,14 @@ struct Census {
     bad_trace_ids: u64,
     bad_span_ids: u64,
     first: Option<String>,
+}
+
+/// Items that were received and of which nobody knows yet what becomes. Those that the store never answers for, even because it
+/// panicked, are counted as rejected.
+struct Unsettled {
+    metrics: Arc<Metrics>,
+    signal: Signal,
+    items: u64,
 }
 
 /// Longer work than this many bytes need is moved off the threads that serve connections.
@@ -121,6 +129,19 @@ impl Census {
     }
 }
 
+impl Unsettled {
+    fn settle(&mut self, written: &Written, took: Duration) {
+        self.items = 0;
+        self.metrics.stored(self.signal, written.stored, written.duplicates, took);
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        self.metrics.rejected(self.signal, Rejection::StoreError, self.items);
+    }
+}
+
 impl IngestError {
     /// Whether the same message may be accepted later. What is not is refused for good: a dead letter.
     #[cfg_attr(not(any(test, feature = "kafka", feature = "rabbitmq")), expect(dead_code, reason = "for brokers"))]
@@ -166,15 +187,15 @@ impl Ingest {
         if valid == 0 {
             return Ok(census.accepted());
         }
-        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        let store = Arc::clone(&self.store);
+        let mut unsettled = Unsettled { metrics: Arc::clone(&self.metrics), signal, items: valid };
         let task = tokio::spawn(async move {
             let written = store.write(signal, bytes).await;
             drop(reservation);
             match &written {
-                Ok(written) => metrics.stored(signal, written.stored, written.duplicates, begun.elapsed()),
+                Ok(written) => unsettled.settle(written, begun.elapsed()),
                 Err(error) => {
-                    metrics.store_failed();
-                    metrics.rejected(signal, Rejection::StoreError, valid);
+                    unsettled.metrics.store_failed();
                     tracing::error!(items = valid, error = %error, "the store could not keep a request");
                 }
             }
