@@ -184,7 +184,8 @@ fn eval_of(py: Python<'_>, given: &records::EvalRecord) -> Read<Taken> {
 
 fn plain_context(given: &Bound<'_, PyAny>) -> Read<Taken> {
     let has_names = || Ok(json::is_model(given)? || json::is_dataclass(given)? || abc::is_mapping(given));
-    if !interrupt::outcome(given.py(), has_names()).unwrap_or(false) {
+    let is_dict = given.cast_exact::<PyDict>().is_ok();
+    if !is_dict && !interrupt::outcome(given.py(), has_names()).unwrap_or(false) {
         return Err(Misfit::new("EvalRecord", "record", "an EvalRecord, or a dict as its context", noun_of(given)));
     }
     let (context, length) = context_of(given)?;
@@ -209,10 +210,15 @@ fn tags_of(given: &Bound<'_, PyAny>) -> Read<BTreeMap<String, String>> {
     if given.is_none() {
         return Ok(BTreeMap::new());
     }
-    if !abc::is_mapping(given) {
+    // A copy, because making text of a value may run code that changes the dict.
+    let entries: Entries<'_> = if let Ok(entries) = given.cast_exact::<PyDict>() {
+        entries.iter().collect()
+    } else if abc::is_mapping(given) {
+        abc::items(given).collect()
+    } else {
         return Err(Misfit::new("EvalRecord", "tags", "a dict of names and texts", noun_of(given)));
-    }
-    Ok(abc::items(given).map(|(name, value)| (text::of(&name), text::of(&value))).collect())
+    };
+    Ok(entries.iter().map(|(name, value)| (text::of(name), text::of(value))).collect())
 }
 
 fn name_of(record: &'static str, noun: &str, name: &Bound<'_, PyAny>) -> Read<String> {
