@@ -183,3 +183,40 @@ impl RecordQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Content, Entity, EvalRecord, Task};
+
+    #[derive(Debug)]
+    struct Anywhere;
+
+    impl RecordSink for Anywhere {
+        fn register(&self, _: &Arc<Scope>) -> ScopeId {
+            ScopeId(0)
+        }
+
+        fn accept(&self, _: FinishedRecord<'_>) -> bool {
+            true
+        }
+    }
+
+    fn kept() -> usize {
+        SCRATCH.with(|scratch| scratch.borrow().bytes.capacity())
+    }
+
+    #[test]
+    fn a_thread_keeps_a_buffer_for_small_records_and_none_for_large_ones() {
+        let tasks = Content::Agent(vec![Task::new("task", serde_json::Map::new())]);
+        let profile = Profile::new(Entity::new("space", "name", "1"), tasks).unwrap();
+        let queue = RecordQueue::new("alias", profile, Arc::new(Anywhere));
+        let insert = |length| queue.insert(&EvalRecord::new(json!({"text": "x".repeat(length)})).into(), None);
+        assert_eq!(insert(10), Outcome::Accepted);
+        assert!((1..KEPT).contains(&kept()), "{}", kept());
+        assert_eq!(insert(4 * KEPT), Outcome::Accepted);
+        assert!(kept() <= KEPT, "{}", kept());
+    }
+}

@@ -225,6 +225,11 @@ fn files_are_read_and_replaced_whole() {
     assert!(error.to_string().contains("price.json: profile: $: \"schema_version\" is missing"), "{error}");
     fs::write(&path, [0xff]).unwrap();
     assert_eq!(Profile::from_path(&path).unwrap_err().kind(), ErrorKind::File);
+    // Where a folder stands no file can be put, and nothing is left beside it.
+    let taken = folder.path().join("taken.json");
+    fs::create_dir(&taken).unwrap();
+    assert_eq!(profile.save(&taken).unwrap_err().kind(), ErrorKind::File);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     let error = profile.save(folder.path().join("no/where.json")).unwrap_err();
     assert!(error.to_string().contains("where.json cannot be written"), "{error}");
 }
@@ -323,4 +328,12 @@ proptest! {
     fn any_text_is_read_or_refused(text in ".*") {
         prop_assert!(Profile::from_json(&text).is_err());
     }
+}
+
+/// A file without an end is not read to its end.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_far_too_large_is_refused_early() {
+    let error = Profile::from_path("/dev/zero").unwrap_err();
+    assert!(error.to_string().contains("a profile has at most 1048576 bytes, this one has more"), "{error}");
 }

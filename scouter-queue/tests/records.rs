@@ -149,6 +149,18 @@ fn body(record: &LogRecord) -> Value {
     to_json(record.body.as_ref().unwrap().value.as_ref())
 }
 
+/// Each of them is short enough, all together are not.
+#[test]
+fn tags_count_for_the_size_of_a_record() {
+    let (queue, sink) = queue(agent());
+    let tags = |count| (0..count).map(|number| (format!("{number:0>256}"), "x".repeat(4096))).collect();
+    let record = |count| EvalRecord { tags: tags(count), ..EvalRecord::new(json!({})) }.into();
+    assert_eq!(queue.insert(&record(119), None), Outcome::Accepted);
+    let Outcome::Rejected(why) = queue.insert(&record(120), None) else { panic!("it fits") };
+    assert_eq!((&*why.field, &*why.expected), ("record", "at most 524288 bytes"));
+    assert_eq!(sink.len(), 1);
+}
+
 #[test]
 fn an_eval_record_has_all_that_is_known_about_it() {
     let (queue, sink) = queue(agent());
