@@ -64,6 +64,11 @@ fn way_out(code: Code, topic: &str) -> Option<String> {
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "the brokers do not accept the user name and the password".to_owned()
         }
+        Code::SSL => {
+            "the brokers and this client do not agree on TLS: give the CA that signed the brokers' certificate, and a \
+             certificate of one's own where they ask for it"
+                .to_owned()
+        }
         Code::UnsupportedSASLMechanism => "the brokers do not take this SASL mechanism: set another one".to_owned(),
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
             format!("a message is larger than max_message_bytes or than the topic {topic} takes")

@@ -211,7 +211,7 @@ impl News {
                 let said = trouble.line.clone().unwrap_or_else(|| reason.to_owned());
                 let (code, reason) = trouble.last.clone().unwrap_or((code, said));
                 drop(trouble);
-                let code = if code == Code::SSL { code } else { Code::AllBrokersDown };
+                let code = if code == Code::SSL || is_about_tls(&reason) { Code::SSL } else { Code::AllBrokersDown };
                 self.give_up(failure::error(code, "", &reason));
             }
             // Its own words are asked for by the thread.
@@ -278,6 +278,11 @@ impl fmt::Debug for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ear")
     }
+}
+
+/// Whether a connection failed because of what the two sides want of TLS. librdkafka calls that a failure of the connection.
+fn is_about_tls(reason: &str) -> bool {
+    ["certificate verify failed", "wrong version number", " alert "].iter().any(|words| reason.contains(words))
 }
 
 fn not_made(error: KafkaError) -> Error {

@@ -20,7 +20,18 @@ fn client(broker: &Broker, group: &str) -> ClientConfig {
 
 /// So many messages of a topic, from its beginning.
 pub(crate) fn messages(broker: &Broker, topic: &str, partitions: i32, count: usize) -> Vec<OwnedMessage> {
-    let consumer: BaseConsumer = client(broker, "reader").create().unwrap();
+    read(&broker.address(), topic, partitions, |found| found.len() >= count)
+}
+
+/// Messages of a topic, from its beginning, until they are enough.
+pub(crate) fn read(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    enough: impl Fn(&[OwnedMessage]) -> bool,
+) -> Vec<OwnedMessage> {
+    let mut config = ClientConfig::new();
+    let consumer: BaseConsumer = config.set("bootstrap.servers", brokers).set("group.id", "reader").create().unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
@@ -28,8 +39,8 @@ pub(crate) fn messages(broker: &Broker, topic: &str, partitions: i32, count: usi
     consumer.assign(&list).unwrap();
     let mut found = Vec::new();
     let deadline = Instant::now() + LONG;
-    while found.len() < count {
-        assert!(Instant::now() < deadline, "{} of {count} messages of {topic}", found.len());
+    while !enough(&found) {
+        assert!(Instant::now() < deadline, "{} messages of {topic} are not enough", found.len());
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
             found.push(message.detach());
         }
@@ -57,6 +68,17 @@ pub(crate) fn produce(broker: &Broker, topic: &str, all: &[Sent<'_>]) {
         record.payload = *value;
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
+    producer.flush(LONG).unwrap();
+}
+
+/// Sends one message with settings of one's own.
+pub(crate) fn produce_with(settings: &[(&str, &str)], topic: &str, value: &[u8]) {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let producer: BaseProducer = config.create().unwrap();
+    producer.send(BaseRecord::<str, [u8]>::to(topic).payload(value)).map_err(|(error, _)| error).unwrap();
     producer.flush(LONG).unwrap();
 }
 
