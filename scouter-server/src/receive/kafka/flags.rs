@@ -114,3 +114,45 @@ impl fmt::Debug for KafkaFlags {
         f.debug_struct("KafkaFlags").field("kafka_brokers", &self.kafka_brokers).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        kafka: KafkaFlags,
+    }
+
+    fn source(arguments: &[&str]) -> Result<KafkaSource, ServerError> {
+        let line = [&["server", "--kafka-brokers", "a:9092"], arguments].concat();
+        Line::try_parse_from(line).unwrap().kafka.source().map(Option::unwrap)
+    }
+
+    #[test]
+    fn properties_may_be_given_apart_or_together() {
+        let found =
+            source(&["--kafka-property", "session.timeout.ms=6000; ssl.key.password=a=b;", "--kafka-property", "c=d"]);
+        let expected = [("session.timeout.ms", "6000"), ("ssl.key.password", "a=b"), ("c", "d")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(found.unwrap().properties.0, expected);
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let error = source(&["--kafka-property", "ssl.key.password:hush"]).unwrap_err();
+        assert!(error.to_string().contains("is no NAME=VALUE: give such as"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        let source = source(&["--kafka-property", "ssl.key.password=hush", "--kafka-password", "hush"]).unwrap();
+        assert!(!format!("{source:?}").contains("hush"), "{source:?}");
+        // The help shows what the environment holds.
+        let command = Line::command();
+        for name in ["kafka_password", "kafka_property"] {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == name);
+            assert!(argument.unwrap().is_hide_env_values_set(), "{name}");
+        }
+    }
+}
