@@ -30,7 +30,9 @@ mod tests {
         };
         assert!(allowed("Bearer one"));
         assert!(allowed("bearer two"));
-        for value in ["", "Bearer", "Bearer ", "Bearer three", "Basic one", "one", "Bearer  one"] {
+        for value in
+            ["", "Bearer", "Bearer ", "Bearer three", "Basic one", "Digest one", "Bearer_one", "one", "Bearer  one"]
+        {
             assert!(!allowed(value), "{value}");
         }
         assert!(!is_allowed(&tokens, &HeaderMap::new()));

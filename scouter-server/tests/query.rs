@@ -165,6 +165,16 @@ async fn a_url_asks_what_a_body_asks() {
 }
 
 #[tokio::test]
+async fn answers_are_not_to_be_kept() {
+    let (_directory, store) = store().await;
+    for path in ["/api/v1/traces/search", "/api/v1/services", "/api/v1/records", "/api/v1/tags"] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = query::router(Arc::clone(&store)).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}: the next answer may have more");
+    }
+}
+
+#[tokio::test]
 async fn bad_questions_are_answered_with_what_is_wrong() {
     let (_directory, store) = store().await;
     let search = "/api/v1/traces/search";

@@ -45,6 +45,9 @@ macro_rules! suite {
             an_empty_request_of_records_is_fine_and_another_signal_is_not,
             records_are_found_by_what_they_are,
             pages_of_records_are_stable,
+            pages_have_no_holes_while_records_arrive,
+            ids_of_the_same_millisecond_are_told_apart,
+            a_session_may_have_any_number_of_records,
             tags_are_counted,
             large_and_many_records_come_back,
         ]);

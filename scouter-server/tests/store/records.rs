@@ -103,6 +103,70 @@ pub(crate) async fn a_record_is_stored_once(store: Arc<dyn Store>) {
     assert_eq!(bodies(&store, RecordFilters::default()).await, [4, 3, 3, 3, 2, 1]);
 }
 
+pub(crate) async fn ids_of_the_same_millisecond_are_told_apart(store: Arc<dyn Store>) {
+    // As time-ordered ids are made by one process that is busy: alike in all but their random part.
+    let random = |n: i64| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let uid = |n| format!("017f22e2-79b0-7{:03x}-8{:03x}-{:012x}", random(n) & 0xfff, n & 0xfff, random(n) >> 16);
+    let records: Vec<_> = (0..3000).map(|n| Said { uid: Some(uid(n)), ..Said::new(n) }).collect();
+    for part in records.chunks(700) {
+        assert_eq!(write(&store, part).await, (part.len() as u64, 0));
+    }
+    assert_eq!(write(&store, &records).await, (0, 3000));
+}
+
+pub(crate) async fn a_session_may_have_any_number_of_records(store: Arc<dyn Store>) {
+    for count in [999, 1, 1, 600] {
+        let from = bodies(&store, RecordFilters { limit: Some(1), ..RecordFilters::default() }).await;
+        let from = from.first().map_or(0, |last| last + 1);
+        let of_session = |n: i64| Said::new(n).with("session.id", text("long")).with("scouter.record.id", text("all"));
+        let records: Vec<_> = (from..from + count).map(of_session).collect();
+        assert_eq!(write(&store, &records).await, (count as u64, 0));
+        let all: Vec<i64> = (0..from + count).rev().collect();
+        let id = Some("all".to_owned());
+        for filters in [
+            RecordFilters { session_id: Some("long".to_owned()), ..RecordFilters::default() },
+            RecordFilters { record_id: id.clone(), ..RecordFilters::default() },
+            RecordFilters { session_id: Some("long".to_owned()), record_id: id, ..RecordFilters::default() },
+        ] {
+            let (mut found, mut cursor) = (Vec::new(), None);
+            loop {
+                let page = store.records(RecordFilters { cursor, limit: Some(1000), ..filters.clone() }).await.unwrap();
+                found.extend(page.items.iter().map(|record| record.body.as_i64().unwrap()));
+                cursor = page.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, all, "{filters:?}");
+        }
+    }
+}
+
+pub(crate) async fn pages_have_no_holes_while_records_arrive(store: Arc<dyn Store>) {
+    let at = |n: i64, time: u64| Said { time: BASE + time, ..Said::new(n) };
+    let before: Vec<_> = (0..200).map(|n| at(n, n as u64 / 10)).collect();
+    write(&store, &before).await;
+    let (mut found, mut cursor, mut next) = (Vec::new(), None, 1000);
+    loop {
+        let page = store.records(RecordFilters { cursor, limit: Some(7), ..RecordFilters::default() }).await.unwrap();
+        found.extend(page.items.iter().map(|record| record.body.as_i64().unwrap()));
+        // Newer ones, older ones, and ones of the very time at which the page ended.
+        let ended = page.items.last().map_or(0, |record| record.time - BASE);
+        write(&store, &[at(next, 500), at(next + 1, 0), at(next + 2, ended)]).await;
+        next += 3;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut distinct = found.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), found.len(), "none twice");
+    found.retain(|&body| body < 1000);
+    assert_eq!(found, (0..200).rev().collect::<Vec<_>>(), "all that were there, in their order");
+}
+
 pub(crate) async fn an_empty_request_of_records_is_fine_and_another_signal_is_not(store: Arc<dyn Store>) {
     assert_eq!(store.write(Signal::Logs, bytes::Bytes::new()).await.unwrap(), Written::default());
     let error = store.write(Signal::Logs, request(&[Given::new(1, 1, None)])).await.unwrap_err();

@@ -14,6 +14,8 @@ use super::value::Number;
 
 /// Bits for each pair, and how many of them a pair sets: 2 % false answers.
 const BITS: usize = 8;
+/// Bits for each pair where few pairs are noted and a wrong yes costs much: 0.14 % false answers.
+pub(super) const MANY_BITS: usize = 16;
 const PROBES: u64 = 5;
 
 /// The hashes of the pairs a block has so far.
@@ -31,7 +33,12 @@ impl Terms {
 
     /// The filter as it is stored.
     pub(super) fn filter(&self) -> Vec<u8> {
-        let mut filter = vec![0; (self.0.len() * BITS).div_ceil(8)];
+        self.filter_with(BITS)
+    }
+
+    /// The filter with so many bits for each pair.
+    pub(super) fn filter_with(&self, each: usize) -> Vec<u8> {
+        let mut filter = vec![0; (self.0.len() * each).div_ceil(8)];
         for &term in &self.0 {
             for bit in bits(term, filter.len()) {
                 filter[bit / 8] |= 1 << (bit % 8);

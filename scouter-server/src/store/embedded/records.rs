@@ -25,7 +25,7 @@ pub(super) use writer::{RecordMemory, RecordWriter};
 /// How many bits the offset of an entry needs: entries begin before a block is full.
 const OFFSET_BITS: u32 = block::BLOCK_BYTES.trailing_zeros();
 
-/// A tag, or a name, with more records than this may be no short cut where something else is asked for, too.
+/// A tag with more records than this may be no short cut where something else is asked for, too.
 const RARE: i64 = 1000;
 
 /// The number of the record at this place: its block, and the offset of its entry in there. Later records have greater numbers.
@@ -47,10 +47,6 @@ pub(super) fn find(snapshot: &mut Snapshot<'_>, filters: &RecordFilters) -> Resu
     let Some(wanted) = Wanted::new(snapshot, filters)? else { return page.read(snapshot) };
     if let Some(id) = filters.trace_id {
         for no in of_trace(snapshot.sql, id)? {
-            consider(snapshot, &wanted, no, &mut page)?;
-        }
-    } else if let Some(records) = named::few(snapshot.sql, filters)? {
-        for no in records {
             consider(snapshot, &wanted, no, &mut page)?;
         }
     } else if let Some(tag) = leading_tag(snapshot.sql, &wanted)? {
@@ -138,11 +134,12 @@ fn by_block(snapshot: &mut Snapshot<'_>, wanted: &Wanted<'_>, page: &mut Page) -
         if page.is_done_before(last) {
             break;
         }
-        let is_hopeful = wanted.terms.is_empty()
-            || select_bloom.query_row([no], |row| {
-                let filter = row.get_ref(0)?.as_blob()?;
-                Ok(wanted.terms.iter().all(|&term| bloom::may_contain(filter, term)))
-            })?;
+        let is_hopeful = named::may_have(sql, no, &wanted.names)?
+            && (wanted.terms.is_empty()
+                || select_bloom.query_row([no], |row| {
+                    let filter = row.get_ref(0)?.as_blob()?;
+                    Ok(wanted.terms.iter().all(|&term| bloom::may_contain(filter, term)))
+                })?);
         if !is_hopeful {
             continue;
         }

@@ -75,10 +75,10 @@ CREATE TABLE record_tag (
     PRIMARY KEY (name, value, time, record)) WITHOUT ROWID;
 ";
 
-/// What came with version 3: `record_name`, hashes of the ids that programs give to records and to their sessions, to find the few
-/// records of one (see `records/named.rs`).
+/// What came with version 3: `record_names`, for each block of records the bloom filter of the ids that programs gave to its records
+/// and to their sessions (see `records/named.rs`).
 const NAME_TABLE: &str = "
-CREATE TABLE record_name (name INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (name, record)) WITHOUT ROWID;
+CREATE TABLE record_names (block INTEGER PRIMARY KEY, filter BLOB NOT NULL);
 ";
 
 /// A directory that holds a store, and the proof that no other server has it.

@@ -1,64 +1,85 @@
-//! The ids that programs give to records and to their sessions: the short way to the few records that have one.
+//! The ids that programs give to records and to their sessions. Many blocks have none of those that one asks for: a small filter of
+//! nothing but names says so sooner than the block's filter of everything, and is wrong less often.
 
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use scouter_client::RecordFilters;
 use scouter_client::record::{RECORD_ID_ATTRIBUTE, SESSION_ATTRIBUTE};
 use scouter_span::view::{LogRecordView, ValueView};
 
-use super::writer::key;
-use super::{RARE, number};
 use crate::store::embedded::block;
+use crate::store::embedded::bloom::{self, MANY_BITS, Terms};
 use crate::store::embedded::failure::Failure;
 use crate::store::embedded::snapshot::Shelf;
 
-/// The attributes whose values are names. What has the same name in both is told apart by the record itself.
+/// The attributes whose values are names.
 const NAMED: [&str; 2] = [RECORD_ID_ATTRIBUTE, SESSION_ATTRIBUTE];
 
-/// Puts names into their table.
+/// The names in one block so far.
+#[derive(Debug, Default)]
+pub(super) struct Names(Terms);
+
+/// Puts the names of blocks into their table.
 pub(super) struct NameWriter<'c>(CachedStatement<'c>);
+
+impl Names {
+    pub(super) fn note(&mut self, record: LogRecordView<'_>) {
+        for attribute in NAMED {
+            if let Some(name @ ValueView::Str(_)) = record.attributes().get(attribute) {
+                self.0.insert(bloom::recorded(attribute, name));
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
 
 impl<'c> NameWriter<'c> {
     pub(super) fn new(sql: &'c Connection) -> Result<Self, Failure> {
-        // A record may have the same name twice, as its own and as its session's.
-        Ok(Self(sql.prepare_cached("INSERT OR IGNORE INTO record_name (name, record) VALUES (?, ?)")?))
+        let put =
+            "INSERT INTO record_names (block, filter) VALUES (?1, ?2) ON CONFLICT (block) DO UPDATE SET filter = ?2";
+        Ok(Self(sql.prepare_cached(put)?))
     }
 
-    /// The names of the record with this number.
-    pub(super) fn add(&mut self, record: LogRecordView<'_>, no: i64) -> Result<(), Failure> {
-        for attribute in NAMED {
-            if let Some(ValueView::Str(name)) = record.attributes().get(attribute) {
-                self.0.execute([key(name), no])?;
-            }
-        }
+    pub(super) fn put(&mut self, block: i64, names: &Names) -> Result<(), Failure> {
+        self.0.execute(params![block, names.0.filter_with(MANY_BITS)])?;
         Ok(())
     }
 }
 
-/// Names all records that are there, as a database of version 2 needs it.
+/// Notes the names in all blocks that are there, as a database of version 2 needs it.
 pub(in crate::store::embedded) fn name_all(sql: &Connection) -> Result<(), Failure> {
     let mut writer = NameWriter::new(sql)?;
     let mut select = sql.prepare("SELECT no FROM record_block")?;
     let blocks = select.query_map([], |row| row.get(0))?;
     for no in blocks {
         let no = no?;
+        let mut names = Names::default();
         let raw = Shelf::Records.read(sql, no)?;
-        for (at, entry) in block::entries_with_places(&raw) {
-            writer.add(entry.as_record(), number(no, at as i64))?;
-        }
+        block::entries_with_places(&raw).for_each(|(_, entry)| names.note(entry.as_record()));
+        writer.put(no, &names)?;
     }
     Ok(())
 }
 
-/// The records that may have the names that are asked for, unless no name is, or too many have it: blocks are then left out by all
-/// that is asked for.
-pub(super) fn few(sql: &Connection, filters: &RecordFilters) -> Result<Option<Vec<i64>>, Failure> {
-    let mut select = sql.prepare_cached("SELECT record FROM record_name WHERE name = ? LIMIT ?")?;
-    for name in [&filters.record_id, &filters.session_id].into_iter().flatten() {
-        let records = select.query_map(params![key(name), RARE], |row| row.get(0))?;
-        let records = records.collect::<Result<Vec<i64>, _>>()?;
-        if records.len() < RARE as usize {
-            return Ok(Some(records));
-        }
+/// The names that are asked for, as they stand in the filters.
+pub(super) fn wanted(filters: &RecordFilters) -> Vec<u64> {
+    let names = [(RECORD_ID_ATTRIBUTE, &filters.record_id), (SESSION_ATTRIBUTE, &filters.session_id)];
+    let given = names.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)));
+    given.map(|(key, name)| bloom::recorded(key, ValueView::Str(name))).collect()
+}
+
+/// Whether a block may have records with all of these names.
+pub(super) fn may_have(sql: &Connection, block: i64, names: &[u64]) -> Result<bool, Failure> {
+    if names.is_empty() {
+        return Ok(true);
     }
-    Ok(None)
+    let mut select = sql.prepare_cached("SELECT filter FROM record_names WHERE block = ?")?;
+    let may = select.query_row([block], |row| {
+        let filter = row.get_ref(0)?.as_blob()?;
+        Ok(names.iter().all(|&name| bloom::may_contain(filter, name)))
+    });
+    // Without a filter nothing is known.
+    Ok(may.optional()?.unwrap_or(true))
 }

@@ -9,6 +9,7 @@ use scouter_client::{RecordFilters, span};
 use scouter_span::view::{Resource, ValueView};
 use serde_json::Value;
 
+use super::named;
 use crate::store::embedded::block::Entry;
 use crate::store::embedded::bloom;
 use crate::store::embedded::failure::Failure;
@@ -35,6 +36,8 @@ pub(super) struct Wanted<'f> {
     pub(super) tags: Vec<(i64, i64)>,
     /// All of it as pairs in the blocks' filters.
     pub(super) terms: Vec<u64>,
+    /// The names among it as they stand in the filters of names.
+    pub(super) names: Vec<u64>,
     /// Whether nothing but tags, an entity and a time is asked for.
     pub(super) is_only_tags: bool,
 }
@@ -81,7 +84,16 @@ impl<'f> Wanted<'f> {
             && filters.span_id.is_none()
             && filters.service_name.is_none()
             && filters.attributes.is_empty();
-        Ok(Some(Self { filters, event_names, texts, tag_texts, tags, terms, is_only_tags }))
+        Ok(Some(Self {
+            filters,
+            event_names,
+            texts,
+            tag_texts,
+            tags,
+            terms,
+            names: named::wanted(filters),
+            is_only_tags,
+        }))
     }
 
     /// Whether this record is all of it.

@@ -9,7 +9,7 @@ use scouter_client::record::UID_ATTRIBUTE;
 use scouter_client::span;
 use scouter_span::view::{KeyValue, LogRecordView, LogsRequest, Resource, ValueView};
 
-use super::named::NameWriter;
+use super::named::{NameWriter, Names};
 use super::wanted::{EVENT_TERM, SPAN_TERM};
 use super::{half, number, place, time_of};
 use crate::store::Written;
@@ -22,6 +22,8 @@ use crate::store::embedded::snapshot::Shelf;
 /// What the writer remembers of records from one transaction to the next.
 pub(in crate::store::embedded) struct RecordMemory {
     tail: Tail,
+    /// The names in it.
+    names: Names,
     /// The block that a record was last compared with.
     compared: Option<(i64, Vec<u8>)>,
 }
@@ -48,7 +50,7 @@ struct Origin<'a> {
 impl RecordMemory {
     /// The next block is the one with this number.
     pub(in crate::store::embedded) fn new(no: i64) -> io::Result<Self> {
-        Ok(Self { tail: Tail::new(no)?, compared: None })
+        Ok(Self { tail: Tail::new(no)?, names: Names::default(), compared: None })
     }
 }
 
@@ -120,7 +122,7 @@ impl<'c> RecordWriter<'c> {
         let candidates = self.find_key.query_map([key], |row| row.get(0))?;
         for candidate in candidates.collect::<Result<Vec<i64>, _>>()? {
             let (no, at) = place(candidate);
-            let RecordMemory { tail, compared } = &mut memory.records;
+            let RecordMemory { tail, compared, .. } = &mut memory.records;
             let raw = if no == tail.no {
                 tail.raw()
             } else {
@@ -154,13 +156,13 @@ impl<'c> RecordWriter<'c> {
         noted: &mut Option<i64>,
     ) -> Result<(), Failure> {
         let time = time_of(record);
-        let tail = &mut memory.records.tail;
+        let RecordMemory { tail, names, .. } = &mut memory.records;
         let no = number(tail.no, tail.end());
         self.insert_key.execute([key, no])?;
         if let Some(id) = record.trace_id() {
             self.insert_trace.execute([half(id), no])?;
         }
-        self.names.add(record, no)?;
+        names.note(record);
         tail.push(Entry::record(record).of(origin.resource_no, origin.scope_no, 0), time);
         if *noted != Some(tail.no) {
             origin.resource.attributes().iter().for_each(|attribute| tail.note(attribute));
@@ -193,8 +195,9 @@ impl<'c> RecordWriter<'c> {
         }
         if tail.is_full() {
             self.put_tail(&mut memory.records)?;
-            let tail = &mut memory.records.tail;
+            let RecordMemory { tail, names, .. } = &mut memory.records;
             tail.advance(tail.no + 1);
+            names.clear();
         }
         Ok(())
     }
@@ -203,7 +206,7 @@ impl<'c> RecordWriter<'c> {
         let no = memory.tail.no;
         let block::Stored { raw_length, first, last, bloom, data } = memory.tail.stored()?;
         self.put_block.execute(params![no, raw_length, first, last, bloom, data])?;
-        Ok(())
+        self.names.put(no, &memory.names)
     }
 
     /// Writes what was only gathered so far. The commit is the caller's.
@@ -225,7 +228,7 @@ fn uid(record: LogRecordView<'_>) -> Option<&str> {
 
 /// The key of a record with this id. The keys of version 7 UUIDs (RFC 9562, section 5.7) are in the order of their time: keys of new
 /// records then lie together, and the index against duplicates grows at one end.
-pub(super) fn key(uid: &str) -> i64 {
+fn key(uid: &str) -> i64 {
     let hash = bloom::content(uid.as_bytes());
     let milliseconds = || {
         let (high, rest) = uid.split_once('-')?;
