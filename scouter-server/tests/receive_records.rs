@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::Method;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
 use said::{Said, said};
 use serde_json::{Value, json};
@@ -129,6 +131,60 @@ async fn what_is_no_request_of_records_is_refused_in_words() {
     assert_eq!(post(&server, &packed, two()).await.status, 400, "a gzip header on a plain body");
     let answer = call(&server, Method::GET, "/v1/logs", &[], Bytes::new()).await;
     assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"));
+    assert_eq!(server.store.records(), 0);
+    server.assert_unharmed().await;
+}
+
+/// A record whose body has lists in lists, so many of them.
+fn nested(levels: usize) -> ExportLogsServiceRequest {
+    let mut body = AnyValue { value: Some(any_value::Value::IntValue(1)) };
+    for _ in 0..levels {
+        body = AnyValue { value: Some(any_value::Value::ArrayValue(ArrayValue { values: vec![body] })) };
+    }
+    let record = LogRecord { body: Some(body), ..LogRecord::default() };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+    ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] }
+}
+
+#[tokio::test]
+async fn bodies_that_are_nested_too_deep_are_refused_however_they_come() {
+    let server = TestServer::start().await;
+    let mut accepted = Vec::new();
+    for levels in [0, 1, 35, 200, 1000] {
+        let request = nested(levels);
+        let protobuf: Bytes = request.encode_to_vec().into();
+        let as_json: Bytes = serde_json::to_vec(&request).unwrap().into();
+        let status = async |content_type, body: &Bytes| {
+            let answer = post(&server, &[("content-type", content_type)], body.clone()).await;
+            assert!(answer.status == 200 || answer.body.len() < 1000, "{answer:?}");
+            answer.status.as_u16()
+        };
+        let grpc = grpc(&server, EXPORT, &[], frame(0, &protobuf)).await;
+        let statuses = [status(PROTOBUF, &protobuf).await, status(JSON, &as_json).await];
+        assert!(statuses == [200, 200] || statuses == [400, 400], "{levels}: {statuses:?}");
+        assert_eq!(grpc.header("grpc-status"), if statuses[0] == 200 { "0" } else { "3" }, "{levels}");
+        accepted.extend((statuses[0] == 200).then_some(levels));
+    }
+    assert_eq!(accepted, [0, 1, 35]);
+    assert_eq!(server.store.records(), 3 * accepted.len());
+    // Deep where nobody looks, and not even closed.
+    let open = format!(
+        "{}{}",
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
+        r#"{"arrayValue":{"values":["#.repeat(100_000)
+    );
+    assert_eq!(post(&server, &[("content-type", JSON)], open).await.status, 400);
+    server.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn grpc_refuses_records_that_are_too_large_packed_or_not() {
+    let server = TestServer::start_with(|config| config.max_request_bytes = 1 << 20).await;
+    let packed = [("grpc-encoding", "gzip")];
+    for (flag, headers, body) in [(0, &[][..], Bytes::from(vec![0; (1 << 20) + 1])), (1, &packed[..], zip_bomb(64))] {
+        let answer = grpc(&server, EXPORT, headers, frame(flag, &body)).await;
+        assert_eq!(answer.header("grpc-status"), (Code::ResourceExhausted as i32).to_string(), "{answer:?}");
+    }
     assert_eq!(server.store.records(), 0);
     server.assert_unharmed().await;
 }
