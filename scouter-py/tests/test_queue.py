@@ -234,6 +234,21 @@ class TestWhatDoesNotFit:
         assert len(bodies(queue, sent)) == 100
         assert queue["model"].stats()["rejected"] == 100
 
+    def test_names_of_the_records_own_are_no_news(self, sent: MockConfig, caplog: pytest.LogCaptureFixture) -> None:
+        """They would fill the log, and keep what is news out of it."""
+        with ScouterQueue.from_profile({"many names": FEATURES, "many tags": AGENT}, transport_config=sent) as queue:
+            with caplog.at_level(logging.WARNING, "scouter"):
+                for number in range(1000):
+                    queue["many names"].insert({**FIT, f"name {number}": 1})
+                    queue["many tags"].insert(EvalRecord({}, tags={f"name {number}": "x" * 5000}))
+                # Of another sort, so it is told.
+                queue["many names"].insert({**FIT, "age": "old"})
+            messages = [record.getMessage() for record in caplog.records]
+            assert len(messages) == 3
+            assert [word in message for word, message in zip(("name 0", "name 0", "age"), messages, strict=True)] == [
+                True
+            ] * 3
+
     def test_objects_that_fight_back(self, queue: ScouterQueue, sent: MockConfig) -> None:
         class Fierce:
             def __str__(self) -> str:

@@ -89,7 +89,9 @@ fn insert_kept(queue: &Core, given: &Bound<'_, PyAny>, span: Option<&SpanContext
 
 #[cold]
 fn tell(py: Python<'_>, why: &Rejected) {
-    let kind = format!("record {} {}", why.profile, why.field);
+    // Not by the names that the record has: there may be any number of them, and each would be news.
+    let part = why.field.split('"').next().unwrap_or_default();
+    let kind = format!("record {} {part} {}", why.profile, why.expected);
     report::of_kind(py, &kind, &format!("a record was rejected: {why}"));
 }
 
