@@ -218,6 +218,8 @@ fn files_are_read_and_replaced_whole() {
     let error = Profile::from_path(folder.path().join("none.json")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.to_string().contains("none.json cannot be read"), "{error}");
+    fs::write(&path, format!("\u{feff}{}", profile.to_json())).unwrap();
+    assert_eq!(Profile::from_path(&path).unwrap(), profile);
     // A folder is there, and cannot be read.
     assert_eq!(Profile::from_path(folder.path()).unwrap_err().kind(), ErrorKind::File);
     fs::write(&path, "{\"kind\": 1}").unwrap();

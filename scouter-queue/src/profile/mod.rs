@@ -176,7 +176,7 @@ impl Profile {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let (kind, way_out) = match missing {
                 true => (ErrorKind::Missing, "name a file that is there"),
-                false => (ErrorKind::File, "name a file of JSON that this program may read"),
+                false => (ErrorKind::File, "name a file of JSON in UTF-8 that this program may read"),
             };
             let text = format!("profile {} cannot be read: {error}; {way_out}", path.display());
             Error::new(kind, text, error)
@@ -206,7 +206,10 @@ impl Profile {
         written.map_err(|error| {
             // What is left of a half-written file helps nobody.
             let _ = fs::remove_file(&beside);
-            let text = format!("profile {} cannot be written: {error}", path.display());
+            let text = format!(
+                "profile {} cannot be written: {error}; name a place where this program may write",
+                path.display()
+            );
             Error::new(ErrorKind::File, text, error)
         })
     }

@@ -30,6 +30,8 @@ pub(super) fn profile(text: &str) -> Result<Profile> {
     if text.len() > Profile::MAX_BYTES {
         return Err(too_long("more", "split it into several profiles"));
     }
+    // Some editors begin a file with a mark of its encoding, which readers may pass over (RFC 8259, section 8.1).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file = json::parse(text).map_err(|error| {
         Error::new(ErrorKind::Syntax, format!("profile: not JSON: {error}; correct the text"), error)
     })?;
