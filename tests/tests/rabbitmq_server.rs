@@ -316,6 +316,22 @@ fn dead_letters_that_nobody_takes_wait_in_bounds_and_block_nothing() {
 }
 
 #[test]
+fn dead_letters_that_wait_leave_room_for_other_messages() {
+    let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
+    let rabbit = Rabbit::new(&broker);
+    rabbit.declare_with(QUEUE, &[]);
+    rabbit.declare_with(DEAD, &[("x-max-length", AMQPValue::LongInt(0)), ("x-overflow", text("reject-publish"))]);
+    // Of messages of this size the server asks for 16 at a time, so these would be all that it ever gets.
+    (0..17).for_each(|_| rabbit.publish(&[255; 900_000], BasicProperties::default()));
+    rabbit.publish(&request(1, 1), BasicProperties::default());
+    let server = start(&broker, &store);
+    until("what follows is stored", LONG, || (counts(&store).len() == 1).then_some(()));
+    assert_eq!(server.metric("scouter_server_dead_letters"), 0);
+    server.stop();
+    assert_eq!(rabbit.waiting(QUEUE), 17);
+}
+
+#[test]
 fn dead_letters_that_wait_are_not_lost_with_their_server() {
     let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
     let rabbit = Rabbit::new(&broker);
@@ -379,6 +395,19 @@ fn quorum_queues_of_the_operator_are_used_at_both_ends_and_streams_are_not_read(
     server.stop();
     assert_eq!(rabbit.waiting(QUEUE), 0);
     scouter.shutdown(LONG).unwrap();
+}
+
+#[test]
+fn what_comes_while_another_number_of_messages_is_asked_for_is_stored() {
+    let (broker, store) = (Broker::start(Kind::RabbitMq), Moody::new());
+    let rabbit = Rabbit::new(&broker);
+    rabbit.declare_with(QUEUE, &[]);
+    // The first of them tells that there may be more of them on their way, and others are already.
+    (1..=100).for_each(|id| rabbit.publish(&request(id, 200_000), BasicProperties::default()));
+    let server = start(&broker, &store);
+    until("all are stored", LONG, || (counts(&store).len() == 100).then_some(()));
+    server.stop();
+    assert_eq!(rabbit.waiting(QUEUE), 0);
 }
 
 #[test]

@@ -386,6 +386,19 @@ async fn a_message_of_which_nobody_knows_whether_it_was_taken_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_hangs_is_left() {
+    let peer = Peer::start().await;
+    let transport = RabbitMq::new(config(&peer).timeout(Duration::from_millis(300))).unwrap();
+    peer.behave(Behaviour::Hang);
+    let error = failure(&transport).await;
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.to_string().contains("the broker does not confirm the message"), "{error}");
+    peer.behave(Behaviour::Answer(Bytes::new()));
+    transport.send(Payload::traces("spans", 1)).await.unwrap();
+    assert_eq!(peer.state.borrow().connections, 2);
+}
+
+#[tokio::test]
 async fn json_is_told_to_go_elsewhere() {
     let peer = Peer::start().await;
     let payload = Payload::traces("{}", 1).with_content(ContentType::Json);
