@@ -399,7 +399,15 @@ class TestLife:
             queue["model"].insert(FIT)
         with ScouterQueue.from_profile(FEATURES, sent, attributes={"service.name": "own", "team": "a"}) as queue:
             queue["model"].insert(FIT)
-        first, second = sent.records
+        with ScouterQueue.from_profile(FEATURES, sent, service_name="third") as queue:
+            queue["model"].insert(FIT)
+        # Every key is there once, whatever was said where.
+        for body in sent.record_requests:
+            (logs,) = ExportLogsServiceRequest.FromString(body).resource_logs
+            keys = [attribute.key for attribute in logs.resource.attributes]
+            assert len(keys) == len(set(keys)), keys
+        first, second, third = sent.records
+        assert (third["service_name"], third["resource"]["service.version"]) == ("third", "7")
         assert (first["service_name"], first["resource"]["service.version"]) == ("shop", "7")
         assert (second["service_name"], second["resource"]["team"]) == ("own", "a")
 

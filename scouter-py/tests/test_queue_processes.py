@@ -89,6 +89,21 @@ def test_the_end_waits_no_longer_than_its_deadline(silent: str, tmp_path: Path) 
     assert time.monotonic() - begun < 15
 
 
+def test_a_server_of_spans_that_hangs_takes_no_time_from_records(
+    receiver: Receiver, silent: str, tmp_path: Path
+) -> None:
+    script = f"""{MAKE}
+from scouter.tracing import init_tracer
+tracer = init_tracer(transport_config=HttpConfig("http://{silent}"))
+tracer.start_span("never arrives").end()
+queue["n"].insert({{"x": 7}})
+"""
+    # Sent again after a while, for which there has to be time.
+    receiver.statuses[:] = [503]
+    check(run_script(tmp_path, script, receiver.uri))
+    assert receiver.numbers == [7]
+
+
 def test_a_forked_child_sends_by_itself_and_nothing_twice(receiver: Receiver, tmp_path: Path) -> None:
     script = f"""{MAKE}
 queue["n"].insert({{"x": 1}})
