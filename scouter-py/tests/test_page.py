@@ -128,7 +128,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shop = [
         a_span(SHOP, 1, None, "GET /checkout", startTimeUnixNano=str(BEGIN)),
         a_span(SHOP, 2, 1, "charge", status=failed, events=[event], links=[link]),
-        a_span(SHOP, 3, 2, "SELECT card", attributes=attributes({"big": 2**62 + 1, "body": '{"a": [1, 2]}'})),
+        a_span(
+            SHOP,
+            3,
+            2,
+            "SELECT card",
+            attributes=attributes({"big": 2**62 + 1, "body": '{"a": [1, 2]}', "exact": '{"n": 12345678901234567891}'}),
+        ),
         a_span(SHOP, 4, 99, "lost"),
     ]
     send(server, "/v1/traces", spans("shop", shop))
@@ -232,7 +238,8 @@ def test_a_span_shows_its_values_events_links_and_records(visit: Visit) -> None:
     visit.row(f"{3:016x}").locator(".name").click()
     expect(visit["attributes"]).to_contain_text(str(2**62 + 1))
     # Text that is JSON is indented, and only then.
-    expect(visit["attributes"].locator("pre").last).to_have_text('{\n  "a": [\n    1,\n    2\n  ]\n}')
+    expect(visit["attributes"].locator("pre").nth(1)).to_have_text('{\n  "a": [\n    1,\n    2\n  ]\n}')
+    expect(visit["attributes"].locator("pre").nth(2)).to_have_text('{"n": 12345678901234567891}')
     # A record without its span here, of another tool.
     expect(visit["loose-records"].get_by_test_id("record-title")).to_have_text("WARN")
     expect(visit["loose-records"].get_by_test_id("record-body")).to_have_text("plain line")
@@ -346,6 +353,7 @@ def test_a_server_with_tokens_asks_for_one(browser: Browser, tmp_path: Path) -> 
     visit = Visit(browser, server)
     visit.go("/")
     expect(visit["message"]).to_have_text("This server asks for a token.")
+    expect(visit["message"]).to_have_class("message")
     expect(visit["token-form"]).to_have_count(1)
     expect(visit["token"]).to_have_attribute("type", "password")
     visit["token"].fill("not a token")
