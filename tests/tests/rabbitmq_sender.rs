@@ -1,5 +1,6 @@
 //! What a program sees when RabbitMQ does not do as it should: its spans wait, or are counted with the reason.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_methods, reason = "the proxy between a program and its broker needs threads of its own")]
 
 mod common;
 #[path = "common/rabbit.rs"]

@@ -106,9 +106,10 @@ fn servers_join_leave_and_die_and_the_broker_too_and_everything_is_stored_once()
     let second = start(&broker, &store);
     send(&mut traces);
     // One leaves in order in the middle of it.
-    let leaving = std::thread::spawn(|| first.stop());
-    send(&mut traces);
-    leaving.join().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| first.stop());
+        send(&mut traces);
+    });
     let third = start(&broker, &store);
     // One dies with messages that are stored, and of which the broker does not know it.
     store.set(Mood::KeepsInSilence);
