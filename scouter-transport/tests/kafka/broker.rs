@@ -61,6 +61,8 @@ struct State {
     messages: Vec<Message>,
     /// How many produce requests are taken before one is not; then all are.
     take_only: Option<usize>,
+    /// How many are refused then.
+    refuse: usize,
     producers: i64,
 }
 
@@ -78,7 +80,7 @@ impl Broker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let behaviour = Behaviour::Answer(Bytes::new());
-        let state = State { behaviour, messages: Vec::new(), take_only: None, producers: 0 };
+        let state = State { behaviour, messages: Vec::new(), take_only: None, refuse: 0, producers: 0 };
         let shared = Arc::new(Shared { state: watch::Sender::new(state) });
         let serving = Mutex::new(Some(serve(listener, &shared)));
         Self { address, shared, serving }
@@ -97,7 +99,7 @@ impl Broker {
 
     /// Takes so many produce requests, then refuses two for now, then takes all.
     pub(crate) fn take_only(&self, requests: usize) {
-        self.shared.state.send_modify(|state| state.take_only = Some(requests));
+        self.shared.state.send_modify(|state| (state.take_only, state.refuse) = (Some(requests), 2));
     }
 
     pub(crate) fn messages(&self) -> Vec<Message> {
@@ -293,11 +295,11 @@ impl Shared {
 impl State {
     fn verdict(&mut self) -> i16 {
         match self.take_only.as_mut() {
-            Some(0) => {
-                self.take_only = None;
-                self.behaviour = Behaviour::Answer(Bytes::new());
+            Some(0) if self.refuse > 0 => {
+                self.refuse -= 1;
                 return NOT_ENOUGH_REPLICAS;
             }
+            Some(0) => self.take_only = None,
             Some(left) => *left -= 1,
             None => {}
         }

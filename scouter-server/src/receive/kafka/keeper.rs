@@ -201,3 +201,83 @@ impl Drop for Done {
         self.work.finish(&self.places, self.length, self.durable);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use scouter_client::{RecordFilters, RecordPage, Span, Tag, TagFilters, Trace, TraceFilters, TracePage};
+    use scouter_span::TraceId;
+
+    use super::*;
+    use crate::ingest::Room;
+    use crate::receive::kafka::ledger::Partition;
+    use crate::store::{BoxFuture, Store, StoreError, Written};
+
+    /// A store with a defect.
+    #[derive(Debug)]
+    struct Defective;
+
+    impl Store for Defective {
+        fn write(&self, _: Signal, _: Bytes) -> BoxFuture<'_, Result<Written, StoreError>> {
+            Box::pin(async { panic!("a defect") })
+        }
+
+        fn trace(&self, _: TraceId) -> BoxFuture<'_, Result<Option<Trace>, StoreError>> {
+            unreachable!()
+        }
+
+        fn search(&self, _: TraceFilters) -> BoxFuture<'_, Result<TracePage, StoreError>> {
+            unreachable!()
+        }
+
+        fn spans(&self, _: TraceFilters) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+            unreachable!()
+        }
+
+        fn services(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+            unreachable!()
+        }
+
+        fn records(&self, _: RecordFilters) -> BoxFuture<'_, Result<RecordPage, StoreError>> {
+            unreachable!()
+        }
+
+        fn tags(&self, _: TagFilters) -> BoxFuture<'_, Result<Vec<Tag>, StoreError>> {
+            unreachable!()
+        }
+
+        fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_meets_a_defect_is_a_dead_letter_and_not_lost() {
+        let ingest = Ingest { store: Arc::new(Defective), metrics: Arc::default(), room: Room::new(1 << 20) };
+        let mut nowhere = ClientConfig::new();
+        nowhere.set("bootstrap.servers", "127.0.0.1:1").set("message.timeout.ms", "50");
+        let work = Arc::new(Work::default());
+        let keeper = Arc::new(Keeper {
+            ingest: ingest.clone(),
+            work: Arc::clone(&work),
+            dead_letters: DeadLetters::new(nowhere),
+            topics: ["spans", "logs"].map(str::to_owned),
+            max_request_bytes: 1 << 20,
+        });
+        let partition = Partition { topic: 0, number: 0 };
+        let span = [&[0x0a, 32, 0x12, 30, 0x12, 28, 0x0a, 16][..], &[7; 16], &[0x12, 8], &[9; 8]].concat();
+        let messages = vec![(work.begin(partition, 5).0, span.len())];
+        let batch = Batch::Joined { signal: Signal::Traces, bytes: span.into(), messages };
+        assert!(work.hand_over(&batch));
+        let keeping = tokio::spawn(keeper.keep(batch));
+        // Once together, once alone; then it waits until it can be put aside.
+        while !ingest.metrics.render(0).contains("scouter_server_panics_total 2") {
+            assert!(!keeping.is_finished(), "the message was let go");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(work.commit().is_empty());
+        work.abort();
+        keeping.await.unwrap();
+        assert!(work.commit().is_empty(), "what was neither stored nor put aside is not committed");
+    }
+}
