@@ -29,6 +29,7 @@ SECRET = "s3cret"
     [
         ({"uri": 5}, ConfigTypeError, "uri must be a str, not int"),
         ({"uri": " "}, ConfigError, "uri is empty"),
+        ({"uri": "http://a\ud800"}, ConfigError, "uri has half of a surrogate pair at position 8: remove it"),
         ({"uri": "localhost:8000"}, ConfigError, "begin it with http:// or https://"),
         ({"uri": "ftp://host"}, ConfigError, "scheme must be http or https"),
         ({"uri": "http://"}, ConfigError, "has no host"),

@@ -21,6 +21,7 @@ SECRET = "s3cret"
     [
         ({"brokers": 5}, ConfigTypeError, "brokers must be a str, not int"),
         ({"brokers": " "}, ConfigError, "brokers is empty"),
+        ({"brokers": "a\ud800:1"}, ConfigError, "brokers has half of a surrogate pair"),
         ({"brokers": []}, ConfigError, "brokers is empty"),
         ({"brokers": [5]}, ConfigTypeError, "brokers must be a str, not int"),
         ({"brokers": "http://a:9092"}, ConfigError, "KafkaConfig: "),

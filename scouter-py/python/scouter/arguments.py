@@ -31,6 +31,11 @@ def text(name: str, value: object) -> str:
     checked = instance(name, value, str, "a str")
     if not checked.strip():
         raise ConfigError(f"{name} is empty: give a text, or leave it out")
+    try:
+        checked.encode()
+    except UnicodeEncodeError as error:
+        # The error holds the text, which may be a secret.
+        raise ConfigError(f"{name} has half of a surrogate pair at position {error.start}: remove it") from None
     return checked
 
 
