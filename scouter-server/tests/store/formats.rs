@@ -151,6 +151,8 @@ async fn a_named_record_is_found_without_looking_at_the_others() {
     for nothing in ["r", "rarer", ""] {
         assert!(store.records(called(nothing)).await.unwrap().items.is_empty());
     }
+    let both = RecordFilters { session_id: Some("nobody".to_owned()), ..called("r17") };
+    assert!(store.records(both).await.unwrap().items.is_empty(), "a block has to have both");
     store.records(called("r17")).await.unwrap_err();
     store.records(RecordFilters { alias: Some("x".to_owned()), ..RecordFilters::default() }).await.unwrap_err();
 }
