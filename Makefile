@@ -50,8 +50,9 @@ $(SETUP_STAMP): scripts/requirements-dev.txt | check-machine
 	@touch $@
 
 # Into the user's cache, so that a fresh clone has them already. The tests start and end them by themselves.
-brokers: check-machine ## fetch the message brokers of the tests: RabbitMQ, Tansu, Apache Kafka (a minute, once)
+brokers: check-machine ## fetch what the tests need: RabbitMQ, Tansu, Apache Kafka, Chromium (a minute, once)
 	$(STEP) "looking whether the message brokers are there" $(PYTHON) scripts/broker.py provision
+	$(STEP) "looking whether the browser of the page's test is there" $(PYTHON) scripts/browser.py
 
 build: $(BUILD_STAMP) ## build the wheel in release mode and install it in .venv (minutes, once)
 
