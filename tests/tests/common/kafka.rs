@@ -93,7 +93,9 @@ pub(crate) fn headers(message: &OwnedMessage) -> BTreeMap<String, String> {
 pub(crate) fn no_lag(broker: &Broker, group: &str, topic: &str, partitions: i32) -> i64 {
     let consumer: BaseConsumer = client(broker, group).create().unwrap();
     let mut list = TopicPartitionList::new();
-    (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
     let deadline = Instant::now() + LONG * 2;
     loop {
         let committed = consumer.committed_offsets(list.clone(), LONG).unwrap();
