@@ -154,7 +154,7 @@ def test_what_is_no_profile(make: Any, words: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for load in (Profile.load, CustomProfile.load, ScouterQueue.from_path, lambda path: ScouterQueue.from_path([path])):
         with pytest.raises(
-            FileNotFoundError, match="none.json cannot be read: .*; name a file that is there"
+            FileNotFoundError, match=r"none\.json cannot be read: .*; name a file that is there"
         ) as caught:
             load(tmp_path / "none.json")
         assert isinstance(caught.value, ProfileNotFoundError)
