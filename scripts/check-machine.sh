@@ -18,11 +18,6 @@ at_least() {
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)" = "$1" ]
 }
 
-# has_header NAME: the C compiler finds it.
-has_header() {
-    printf '#include <%s>\n' "$1" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
-}
-
 wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 if command -v cargo >/dev/null && command -v rustc >/dev/null; then
     found_rust=$(rustc --version | awk '{print $2}')
@@ -44,11 +39,11 @@ fi
 
 command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
     lacks "a C compiler (cc)" "Debian and Ubuntu: \`apt-get install build-essential\`; macOS: \`xcode-select --install\`"
-# librdkafka is built from source with these.
+# librdkafka is built from source with these two; its configure wants to see a C++ compiler. It brings zlib along.
+[ -n "${CXX:-}" ] || command -v c++ >/dev/null || command -v g++ >/dev/null ||
+    lacks "a C++ compiler (c++)" "Debian and Ubuntu: \`apt-get install build-essential\`; macOS: \`xcode-select --install\`"
 command -v make >/dev/null ||
     lacks "make" "Debian and Ubuntu: \`apt-get install build-essential\`; macOS: \`xcode-select --install\`"
-has_header zlib.h ||
-    lacks "the headers of zlib" "Debian and Ubuntu: \`apt-get install zlib1g-dev\`; macOS: \`xcode-select --install\`"
 # Kafka with TLS and SASL uses the OpenSSL of the system, which its build looks for with pkg-config.
 if ! { command -v pkg-config >/dev/null && pkg-config --exists openssl; } && [ -z "${OPENSSL_DIR:-}" ]; then
     lacks "OpenSSL's headers, and pkg-config to find them" \

@@ -22,7 +22,7 @@ pub(crate) struct Lanes {
     lanes: Box<[Lane]>,
     /// How many lanes are favourites, less one. The others are for when these are busy or full. A power of two, less one.
     favourites: usize,
-    /// What a lane holds at most, in bytes, unless it is a single span.
+    /// What a lane holds at most, in bytes, while others have room, unless it is a single span.
     most: usize,
 }
 
@@ -35,7 +35,8 @@ pub(crate) struct Taker {
 }
 
 impl Lanes {
-    /// Lanes of which each holds at most `most` bytes. With `room`, the favourites have their buffers from the start.
+    /// Lanes of which each holds at most `most` bytes until all of them do. With `room`, the favourites have their buffers from
+    /// the start.
     pub(crate) fn new(most: usize, room: bool) -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         let favourites = (2 * processors).next_power_of_two().min(LANES) - 1;
@@ -50,7 +51,9 @@ impl Lanes {
         for attempt in 0..LANES * ROUNDS {
             // The other favourites first: they have their buffers.
             let at = if attempt <= self.favourites { (favourite + attempt) & self.favourites } else { attempt % LANES };
-            match self.lanes[at].offer(scope, bytes, MEASURE, self.most) {
+            // All lanes were tried: when they are full, the worker gets no processor time, and the budget alone is the bound.
+            let most = if attempt < 2 * LANES { self.most } else { usize::MAX };
+            match self.lanes[at].offer(scope, bytes, MEASURE, most) {
                 Offer::Busy => {}
                 done => return done,
             }

@@ -20,8 +20,8 @@ pub(crate) use budget::{Budget, Held};
 pub(crate) use lane::Offer;
 pub(crate) use lanes::{Lanes, Taker};
 
-/// What a lane holds at most, unless it is a single span. When the worker gets no processor time for a while, threads go
-/// on in the next lanes.
+/// What a lane holds before threads go on in the next lanes, when the worker gets no processor time for a while. When all
+/// lanes hold that much they hold more: the queue's own bounds say when a span is turned away.
 const LANE_BYTES: usize = 1 << 20;
 
 /// The way in. Every method may be called from any thread; none waits.
@@ -214,12 +214,23 @@ mod tests {
     fn a_full_lane_sends_threads_to_the_next() {
         let queue = Queue::new(Held { items: 1000, bytes: 1 << 30 }, 5, false, true);
         let span = vec![7; 700_000];
-        (0..LANES + 1).for_each(|_| offer(&queue, 0, &span));
-        assert_eq!((queue.accepted(), queue.turned_away().full), (LANES as u64, 1));
+        (0..LANES).for_each(|_| offer(&queue, 0, &span));
         let mut taker = Taker::default();
-        assert_eq!(taken(&queue, &mut taker, false).len(), LANES);
+        let runs = taken(&queue, &mut taker, false);
+        assert_eq!((runs.len(), runs.iter().all(|(_, items, _)| *items == 1)), (LANES, true));
         offer(&queue, 0, &vec![7; 3 << 20]);
         assert_eq!(taken(&queue, &mut taker, false)[0].2.len(), 3 << 20);
+    }
+
+    #[test]
+    fn lanes_that_are_all_full_turn_nothing_away_within_the_bounds() {
+        let queue = Queue::new(Held { items: 1000, bytes: 64 << 20 }, 5, false, true);
+        let span = vec![7; 1 << 20];
+        (0..65).for_each(|_| offer(&queue, 0, &span));
+        assert_eq!((queue.accepted(), queue.turned_away().full), (64, 1));
+        let mut taker = Taker::default();
+        let runs = taken(&queue, &mut taker, false);
+        assert_eq!(runs.iter().map(|(_, items, _)| u64::from(*items)).sum::<u64>(), 64);
     }
 
     #[test]
