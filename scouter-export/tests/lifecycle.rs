@@ -83,7 +83,7 @@ fn shutdown_ends_in_time_and_counts_what_is_left() {
     let rig = Rig::new(config, [to("a", &hanging)]);
     rig.spans(5);
     let start = Instant::now();
-    assert_eq!(rig.pipeline.shutdown(SOON / 10), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 5 }));
+    assert_eq!(rig.pipeline.shutdown(10 * SHORT), Err(FlushError::Timeout { signal: Signal::Traces, remaining: 5 }));
     assert!(start.elapsed() < SOON / 4);
     let stats = rig.stats();
     assert_eq!((stats.destinations[0].queued, stats.destinations[0].dropped[DropReason::Shutdown]), (0, 5));

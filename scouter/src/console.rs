@@ -35,8 +35,8 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Writes every span as a line: an OTLP `TracesData` in JSON that holds just this span (for a record a `LogsData`), with its resource and scope, so
-/// that each line can be given to any receiver of OTLP.
+/// Writes every span as a line: an OTLP `TracesData` in JSON that holds just this span (for a record a `LogsData`), with its
+/// resource and scope, so that each line can be given to any receiver of OTLP.
 #[derive(Debug)]
 pub(crate) struct Console {
     output: Output,

@@ -18,6 +18,7 @@
 //! * `http` (default): OTLP over HTTP.
 //! * `grpc`: OTLP over gRPC.
 //! * `kafka`: OTLP over Kafka; `kafka-tls` adds TLS and user names.
+//! * `rabbitmq`: OTLP through RabbitMQ.
 //! * `config-file`: reads the file that `OTEL_CONFIG_FILE` names.
 //! * `full`: everything.
 

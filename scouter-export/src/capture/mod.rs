@@ -25,8 +25,9 @@ pub struct CaptureLimit {
 /// Keeps a copy of every sampled span that ends while it is [enabled](Self::enable), whatever becomes of the span on its way
 /// to the destinations.
 ///
-/// It belongs to a [`Pipeline`](crate::Pipeline), for records in the place of spans if that is a pipeline of records, and goes on after the pipeline's shutdown. A thread that ends a span never
-/// waits for one that reads. While it is disabled, as it is at first, an ended span costs one look at a flag.
+/// It belongs to a [`Pipeline`](crate::Pipeline) and goes on after the pipeline's shutdown. That of a pipeline of records keeps
+/// the records that were accepted, and only those. A thread that ends a span never waits for one that reads. While it is
+/// disabled, as it is at first, an ended span costs one look at a flag.
 ///
 /// After a fork, the child begins with an empty one that is enabled if the parent's was.
 #[derive(Debug)]
@@ -78,8 +79,8 @@ impl LocalCapture {
     }
 
     /// Takes out what is kept: at least every span that ended before this call, on any thread. The answer is one OTLP
-    /// `ExportTraceServiceRequest`, or `ExportLogsServiceRequest`, with resource and scopes; empty when there is nothing. Within a scope, the spans that one
-    /// thread ended stand in the order of their ends.
+    /// `ExportTraceServiceRequest`, or `ExportLogsServiceRequest`, with resource and scopes; empty when there is nothing. Within a
+    /// scope, the spans that one thread ended stand in the order of their ends.
     pub fn drain(&self) -> Vec<u8> {
         self.kept().drain(&self.headers)
     }

@@ -41,8 +41,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Takes finished spans and brings them to every destination.
 ///
-/// The sink of a `TracerProvider`, or of record queues with [`PipelineBuilder::signal`]. Ending a span copies its bytes into a bounded queue and does nothing else; the rest
-/// happens on the thread of a [`Worker`]. When the queue is full, the span is dropped and counted.
+/// The sink of a `TracerProvider`, or of record queues with [`PipelineBuilder::signal`]. Ending a span copies its bytes into a
+/// bounded queue and does nothing else; the rest happens on the thread of a [`Worker`]. When the queue is full, the span is
+/// dropped and counted.
 ///
 /// Dropping a pipeline that was not [shut down](Self::shutdown) shuts it down, and waits for a second at most.
 ///

@@ -53,7 +53,8 @@ impl Connection {
     /// The way over Kafka. Everything but the timeout and the PEM files stands in these settings.
     ///
     /// # Errors
-    /// None so far.
+    /// None that depends on them: [`check`](Self::check) and [`Settings::start`](crate::Settings::start) say whether they can
+    /// work.
     pub fn kafka(config: KafkaConfig) -> Result<Self, Error> {
         // Kafka has brokers instead of an endpoint.
         Ok(Self::new(Protocol::Kafka(config), default_endpoint(false)?))

@@ -109,7 +109,19 @@ impl Connection {
     /// What makes the transport. Reads the PEM files.
     pub(crate) fn factory(&self, console: &Output) -> Result<TransportFactory, Error> {
         let tls = self.files.read()?;
-        // One shape for two types that have the same setters.
+        // One shape for types that have the same setters: what every connection has, and what those of OTLP have as well.
+        macro_rules! within {
+            ($config:expr) => {{
+                let mut config = $config;
+                if let Some(timeout) = self.timeout {
+                    config = config.timeout(timeout);
+                }
+                if let Some(tls) = tls {
+                    config = config.tls(tls);
+                }
+                Config::from(config)
+            }};
+        }
         macro_rules! fill {
             ($config:expr) => {{
                 let mut config = $config.compression(self.compression);
@@ -123,38 +135,14 @@ impl Connection {
                     let encoded = BASE64.encode(format!("{user}:{password}"));
                     config = config.header("authorization", format!("Basic {encoded}"));
                 }
-                if let Some(timeout) = self.timeout {
-                    config = config.timeout(timeout);
-                }
-                if let Some(tls) = tls {
-                    config = config.tls(tls);
-                }
-                Config::from(config)
+                within!(config)
             }};
         }
         let config = match &self.protocol {
             Protocol::Http => fill!(HttpConfig::new(self.endpoint.clone()).content(self.content)),
             Protocol::Grpc => fill!(GrpcConfig::new(self.endpoint.clone())),
-            Protocol::Kafka(config) => {
-                let mut config = config.clone();
-                if let Some(timeout) = self.timeout {
-                    config = config.timeout(timeout);
-                }
-                if let Some(tls) = tls {
-                    config = config.tls(tls);
-                }
-                Config::from(config)
-            }
-            Protocol::RabbitMq(config) => {
-                let mut config = config.clone();
-                if let Some(timeout) = self.timeout {
-                    config = config.timeout(timeout);
-                }
-                if let Some(tls) = tls {
-                    config = config.tls(tls);
-                }
-                Config::from(config)
-            }
+            Protocol::Kafka(config) => within!(config.clone()),
+            Protocol::RabbitMq(config) => within!(config.clone()),
             Protocol::Memory(memory) => Config::Memory(memory.clone()),
             Protocol::Console => {
                 let output = console.clone();

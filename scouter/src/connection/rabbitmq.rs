@@ -55,7 +55,8 @@ impl Connection {
     /// The way through RabbitMQ. Everything but the timeout and the PEM files stands in these settings.
     ///
     /// # Errors
-    /// None so far.
+    /// None that depends on them: [`check`](Self::check) and [`Settings::start`](crate::Settings::start) say whether they can
+    /// work.
     pub fn rabbitmq(config: RabbitMqConfig) -> Result<Self, Error> {
         // RabbitMQ has a host instead of an endpoint.
         Ok(Self::new(Protocol::RabbitMq(config), default_endpoint(false)?))
