@@ -164,14 +164,13 @@ impl RecordQueue {
         if let Err(rejected) = self.fit.check(&self.alias, record, &mut scratch.seen) {
             return Outcome::Rejected(rejected);
         }
+        let ratio = self.profile.sample_ratio();
+        if span.is_some_and(|span| !sampling::keeps_span(ratio, span)) {
+            return Outcome::SampledOut;
+        }
         let now = self.clock.now();
         let uid = Uid::new(now);
-        let ratio = self.profile.sample_ratio();
-        let kept = match span {
-            Some(span) => sampling::keeps_span(ratio, span),
-            None => sampling::keeps_id(ratio, record.id().unwrap_or(uid.as_str())),
-        };
-        if !kept {
+        if span.is_none() && !sampling::keeps_id(ratio, record.id().unwrap_or(uid.as_str())) {
             return Outcome::SampledOut;
         }
         scratch.bytes.clear();
